@@ -1,0 +1,3 @@
+//! The link between a task and its Pod.
+
+pub mod link;

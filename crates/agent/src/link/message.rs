@@ -1,0 +1,213 @@
+//! What the ends of the link say to each other.
+//!
+//! ```text
+//! shim (one per task) ⇄ engine (in slurmstepd) ⇄ agent (PID 1 of the container)
+//! ```
+//! The engine relays and keeps order; it trusts neither end, since the user can trace both.
+
+use serde::{Deserialize, Serialize};
+
+/// Raised with every change that an older end would not understand.
+pub const VERSION: u16 = 1;
+
+/// Which end speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// The task process that Slurm sees.
+    Shim,
+    /// The first process of the container.
+    Agent,
+}
+
+/// One message; [`Message::Start`] carries three descriptors (stdin, stdout, stderr), the others none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Shim and agent → engine, first.
+    Hello(Hello),
+    /// Shim → engine → agent: start this task.
+    Start(Box<Start>),
+    /// Shim → engine → agent: deliver this signal to the task.
+    Signal {
+        /// The local task.
+        task: u32,
+        /// The signal's number.
+        signo: i32,
+    },
+    /// Engine → agent: kill this task's processes (its shim is gone).
+    Kill {
+        /// The local task.
+        task: u32,
+    },
+    /// Agent → engine → shim: the task's first process runs.
+    Started {
+        /// The local task.
+        task: u32,
+    },
+    /// Agent → engine → shim: the task ended, its output is complete.
+    Exited {
+        /// The local task.
+        task: u32,
+        /// How it ended.
+        end: End,
+        /// What it used.
+        usage: Usage,
+    },
+    /// Agent → engine → shim: the task never ran.
+    NotStarted {
+        /// The local task.
+        task: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// Engine → shim: print this and end with that code.
+    Refused(Refusal),
+    /// Agent or engine → shim: print this line on the task's stderr.
+    Notice {
+        /// The local task.
+        task: u32,
+        /// One line, without `spank-k8s: `.
+        text: String,
+    },
+    /// Agent → engine: bytes that `kubectl logs` could not take, per task, at the end.
+    LogLost {
+        /// The local task.
+        task: u32,
+        /// Bytes.
+        bytes: u64,
+    },
+}
+
+/// The first message of shim and agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`] of the speaker.
+    pub version: u16,
+    /// Which end.
+    pub role: Role,
+    /// The shim's local task; 0 from the agent.
+    pub task: u32,
+    /// What the token file holds.
+    #[serde(with = "serde_bytes")]
+    pub token: Vec<u8>,
+    /// The speaker's real uid, gid and supplementary groups, sorted; the agent's are compared with Slurm's.
+    pub ids: Ids,
+}
+
+/// A process's identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Supplementary groups, sorted.
+    pub groups: Vec<u32>,
+}
+
+/// All that makes the user's process what Slurm's task would have been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The local task.
+    pub task: u32,
+    /// The command and its arguments; bytes, not text.
+    pub argv: Vec<serde_bytes::ByteBuf>,
+    /// `NAME=value` as Slurm gave it to the shim, without the shim's own.
+    pub env: Vec<serde_bytes::ByteBuf>,
+    /// The working directory.
+    pub workdir: Workdir,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// Limits by number (`RLIMIT_*`): soft and hard, `u64::MAX` for unlimited.
+    pub rlimits: Vec<(u32, u64, u64)>,
+    /// The cores the task may run on.
+    pub cpus: Vec<u32>,
+    /// The nice value.
+    pub nice: i32,
+    /// How output is carried.
+    pub io: Io,
+    /// Whom signals go to.
+    pub scope: Scope,
+}
+
+/// The working directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Workdir {
+    /// The job's own: if it isn't in the Pod, /tmp with a notice, as Slurm does.
+    Inherited(serde_bytes::ByteBuf),
+    /// `--k8s-workdir`: if it isn't in the Pod, the task fails.
+    Explicit(serde_bytes::ByteBuf),
+}
+
+/// How output is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Io {
+    /// The process has Slurm's own descriptors.
+    Direct,
+    /// The agent copies to Slurm's descriptor and to the container's log.
+    Tee,
+}
+
+/// Whom a signal goes to, as the site's `ProctrackType` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// The task's first process only (`proctrack/cgroup`).
+    Task,
+    /// Every process of the task (`proctrack/linuxproc`, `pgid`).
+    Tree,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// It called exit.
+    Code(u8),
+    /// A signal killed it.
+    Signal(i32),
+}
+
+/// What a task used, from wait4(2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// User time in microseconds.
+    pub user_us: u64,
+    /// System time in microseconds.
+    pub system_us: u64,
+    /// Peak resident size in KiB.
+    pub peak_kib: u64,
+}
+
+/// Why a task never ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The failed step.
+    pub stage: Stage,
+    /// What it was tried on: the command, the folder.
+    #[serde(with = "serde_bytes")]
+    pub what: Vec<u8>,
+    /// The kernel's error number.
+    pub errno: i32,
+}
+
+/// A step between the start message and the user's first instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Changing to `--k8s-workdir`.
+    Workdir,
+    /// Setting limits, mask, cores or nice value.
+    Limits,
+    /// Starting a process or its pipes.
+    Spawn,
+    /// execve of the command.
+    Exec,
+}
+
+/// A refusal by the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The task's exit code; one of the documented ones.
+    pub code: u8,
+    /// One line, without `spank-k8s: `.
+    pub message: String,
+    /// One line, without `hint: `.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,3 @@
+//! The link: length-prefixed messages, some with descriptors, over unix stream sockets.
+
+pub mod message;

@@ -1,0 +1,111 @@
+//! The grant: what slurmstepd lets one Pod have, and what Kubernetes cannot express.
+//!
+//! slurmstepd writes it as root before it creates the Pod. The OCI runtime wrapper takes it, once, when the container
+//! of that Pod is created. A container of our `RuntimeClass` without a grant does not start.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The annotation of the Pod that must equal [`Grant::nonce`].
+pub const NONCE_ANNOTATION: &str = "spank-k8s.io/nonce";
+/// Where the run folder is in the container.
+pub const CONTAINER_RUN_DIR: &str = "/.slurm-k8s";
+/// The agent in the container.
+pub const CONTAINER_AGENT: &str = "/.slurm-k8s/agent";
+/// The socket in the run folder that the agent connects to.
+pub const AGENT_SOCKET: &str = "agent.sock";
+/// The socket in the run folder that the shims connect to.
+pub const SHIM_SOCKET: &str = "shim.sock";
+/// The file in the run folder with the link's token; only the job's user can read it.
+pub const TOKEN_FILE: &str = "token";
+
+/// One Pod's grant. JSON in `<run>/grants/<namespace>/<pod>.json`, mode 0600, in folders only root can enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// The Pod's namespace.
+    pub namespace: String,
+    /// The Pod's name.
+    pub pod: String,
+    /// A random value for this slurmstepd; the Pod carries it as an annotation.
+    pub nonce: String,
+    /// The user's id, on the host and in the container.
+    pub uid: u32,
+    /// The user's primary group.
+    pub gid: u32,
+    /// The user's supplementary groups: exactly these, whatever the image's `/etc/group` says.
+    pub groups: Vec<u32>,
+    /// The lines that `/etc/passwd` and `/etc/group` get for this user.
+    pub identity: Identity,
+    /// Resource limits by their OCI name (`RLIMIT_NOFILE`).
+    pub rlimits: BTreeMap<String, Limit>,
+    /// The cores the container may use, as a list (`0-3,8`); none leaves the cpuset alone.
+    pub cpus: Option<String>,
+    /// `oom_score_adj` of the container's first process.
+    pub oom_score_adj: Option<i32>,
+    /// The size of `/dev/shm` in bytes; none leaves the runtime's 64 MiB.
+    pub shm_bytes: Option<u64>,
+    /// The Pod's run folder on the host, bound read-only at [`CONTAINER_RUN_DIR`].
+    pub run_dir: PathBuf,
+    /// The agent's binary on the host, bound read-only at [`CONTAINER_AGENT`].
+    pub agent: PathBuf,
+    /// What else is mounted.
+    pub mounts: Vec<Mount>,
+}
+
+/// A user's names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The login name.
+    pub user: String,
+    /// The home folder.
+    pub home: PathBuf,
+    /// The login shell.
+    pub shell: PathBuf,
+    /// The real name field.
+    pub gecos: String,
+    /// Group names by id; ids without a name are left out.
+    pub groups: BTreeMap<u32, String>,
+}
+
+/// A resource limit; none is unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// What the kernel enforces.
+    pub soft: Option<u64>,
+    /// What the process may raise it to.
+    pub hard: Option<u64>,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// Where it comes from.
+    pub source: Source,
+    /// Where it is in the container; absolute.
+    pub target: PathBuf,
+    /// Whether it is read-only.
+    pub read_only: bool,
+}
+
+/// The source of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// A path that only the admin can change (site mounts); mounts below it follow (rslave).
+    Site(PathBuf),
+    /// An open descriptor of slurmstepd, opened with the user's own rights.
+    Descriptor {
+        /// slurmstepd's process id.
+        pid: u32,
+        /// Its start time in clock ticks since boot, so that a reused pid is noticed.
+        start_time: u64,
+        /// The descriptor's number there.
+        fd: i32,
+    },
+}
