@@ -1,1 +1,21 @@
-//! See Cargo.toml.
+//! The engine: creates one Pod for one step on one node, joins its ends to Slurm's tasks, and removes it.
+//!
+//! It lives in slurmstepd, so it starts no process, blocks every signal on its thread, and has a deadline for every
+//! wait.
+
+mod api;
+mod create;
+mod hub;
+mod journal;
+mod observe;
+mod peer;
+mod plan;
+pub mod proctrack;
+mod refusal;
+mod rundir;
+mod session;
+mod signals;
+
+pub use plan::Step;
+pub use session::{Open, Session};
+pub use slurm_k8s_agent::link::message::{Refusal, Scope};

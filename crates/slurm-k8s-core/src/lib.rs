@@ -1,3 +1,19 @@
 //! The pure part of spank-k8s: no Slurm, no network, no clock.
+//!
+//! Each list that users or admins meet (options, config keys, labels, exit codes) is one table in its module; the
+//! pages in `docs/reference` come from these tables ([`reference`]).
 
+pub mod choice;
+pub mod config;
+pub mod duration;
+pub mod exit_code;
 pub mod grant;
+pub mod image;
+pub mod label;
+pub mod name;
+pub mod option;
+pub mod pod;
+pub mod quantity;
+pub mod reference;
+pub mod shown;
+pub mod verdict;

@@ -1,0 +1,110 @@
+//! Creating the Pod: safe to repeat, also when an answer was lost.
+
+use k8s_openapi::api::core::v1::Pod;
+use slurm_k8s_core::grant::{Grant, NONCE_ANNOTATION};
+
+use crate::api::{ApiError, Pods};
+use crate::rundir::{RunDir, RunDirError};
+
+/// Why there is no Pod.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The API server refused or did not answer.
+    #[error("cannot create the Pod")]
+    Api(#[from] ApiError),
+    /// The node's run folder failed.
+    #[error("cannot prepare the Pod on this node")]
+    RunDir(#[from] RunDirError),
+    /// Pods of other jobs have all the names.
+    #[error("Pods of other jobs have the name {name} and its variants")]
+    NameTaken {
+        /// The first name tried.
+        name: String,
+    },
+}
+
+impl CreateError {
+    /// Whether a later try may succeed.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Api(error) if error.retryable())
+    }
+}
+
+/// A Pod that exists.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// The version a watch starts from.
+    pub version: String,
+}
+
+/// How many names are tried: a requeued job's earlier Pod may still be there.
+const NAMES: u32 = 4;
+
+/// What is sent, and what must be on the node before.
+pub struct Creation {
+    /// The Pod, under its first name.
+    pub pod: Pod,
+    /// The grant, for the same name.
+    pub grant: Grant,
+    /// Where the grant is written.
+    pub run_dir: std::sync::Arc<std::sync::Mutex<RunDir>>,
+    name: String,
+    variant: u32,
+}
+
+impl Creation {
+    /// A Pod and its grant.
+    #[must_use]
+    pub fn new(pod: Pod, grant: Grant, run_dir: std::sync::Arc<std::sync::Mutex<RunDir>>) -> Self {
+        Self { name: grant.pod.clone(), pod, grant, run_dir, variant: 0 }
+    }
+
+    /// Sends the Pod once per name. A name that another Pod has is success if the nonce is ours: an earlier
+    /// request arrived and only its answer was lost.
+    pub async fn attempt(&mut self, pods: &Pods) -> Result<Created, CreateError> {
+        while self.variant < NAMES {
+            if let Ok(mut run_dir) = self.run_dir.lock() {
+                run_dir.write_grant(&self.grant)?;
+            }
+            let error = match pods.create(&self.pod).await {
+                Ok(pod) => return Ok(self.created(&pod)),
+                Err(error) => error,
+            };
+            if error.status() != Some(409) {
+                return Err(error.into());
+            }
+            match pods.get(&self.grant.pod).await? {
+                Some(pod) if nonce(&pod) == Some(self.grant.nonce.as_str()) => {
+                    return Ok(self.created(&pod));
+                }
+                _ => self.rename(),
+            }
+        }
+        Err(CreateError::NameTaken { name: self.name.clone() })
+    }
+
+    fn rename(&mut self) {
+        self.variant += 1;
+        let name = slurm_k8s_core::name::variant(&self.name, self.variant);
+        self.pod.metadata.name = Some(name.clone());
+        self.grant.pod = name;
+    }
+
+    fn created(&self, pod: &Pod) -> Created {
+        Created {
+            name: self.grant.pod.clone(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            version: pod.metadata.resource_version.clone().unwrap_or_default(),
+        }
+    }
+}
+
+fn nonce(pod: &Pod) -> Option<&str> {
+    let annotations = pod.metadata.annotations.as_ref()?;
+    annotations.get(NONCE_ANNOTATION).map(String::as_str)
+}

@@ -1,0 +1,220 @@
+//! The Pod's story as Kubernetes tells it: creation (with retries), then one watch, with a GET when it breaks.
+//!
+//! None of this is on the good path: the agent's greeting is the start and its report is the end.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, pin_mut};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{WatchEvent, WatchParams};
+use slurm_k8s_agent::link::message::Refusal;
+use slurm_k8s_core::verdict::{Verdict, judge};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::api::{ApiError, Pods};
+use crate::create::{CreateError, Created, Creation};
+use crate::hub::Event;
+use crate::refusal;
+
+/// What the engine is told.
+pub enum Observed {
+    /// A state for the journal.
+    Phase(String),
+    /// A line for the user.
+    Notice(String),
+    /// The Pod will not run, or ended without the agent.
+    Failed(Refusal),
+}
+
+/// The shortest and the longest pause between two tries.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// Deadlines of the story.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    /// For an API server that does not answer.
+    pub api: Duration,
+    /// For pulls that may succeed later.
+    pub pull: Duration,
+}
+
+/// Tells the hub all it needs to know, until the Pod's end.
+pub async fn observe(
+    pods: Pods,
+    creation: Creation,
+    created: Option<Created>,
+    patience: Patience,
+    events: mpsc::Sender<Event>,
+    name: tokio::sync::watch::Sender<Option<Created>>,
+) {
+    let tell = |observed| {
+        let events = events.clone();
+        async move {
+            let _ = events.send(Event::Pod(observed)).await;
+        }
+    };
+    let created = match created {
+        Some(created) => created,
+        None => match create(&pods, creation, patience.api, &tell).await {
+            Ok(created) => created,
+            Err(refusal) => return tell(Observed::Failed(refusal)).await,
+        },
+    };
+    let _ = name.send(Some(created.clone()));
+    follow(&pods, &created, patience.pull, &tell).await;
+}
+
+async fn create<F: Future<Output = ()>>(
+    pods: &Pods,
+    mut creation: Creation,
+    patience: Duration,
+    tell: &impl Fn(Observed) -> F,
+) -> Result<Created, Refusal> {
+    let mut pause = Pause::new();
+    let deadline = Instant::now() + patience;
+    let mut told = false;
+    loop {
+        match creation.attempt(pods).await {
+            Ok(created) => {
+                tell(Observed::Phase("created".into())).await;
+                return Ok(created);
+            }
+            Err(error) if error.retryable() && Instant::now() < deadline => {
+                if !std::mem::replace(&mut told, true) {
+                    let seconds = patience.as_secs();
+                    tell(Observed::Notice(format!("{error}; trying for {seconds} s"))).await;
+                }
+                pause.wait().await;
+            }
+            Err(error) => return Err(creation_failed(&error)),
+        }
+    }
+}
+
+/// The refusal for a Pod that could not be created.
+pub fn creation_failed(error: &CreateError) -> Refusal {
+    let hint = match error {
+        CreateError::Api(ApiError::Kubeconfig { .. }) => {
+            return refusal::because(120, error, Some("ask the site's admin: this node cannot use Kubernetes"));
+        }
+        CreateError::Api(ApiError::Status { code: 401 | 403, .. }) => {
+            Some("the node's identity or role is wrong, or a policy forbids this Pod; ask the site's admin")
+        }
+        CreateError::Api(api) if api.retryable() => Some("the cluster is down; submit the job again later"),
+        _ => None,
+    };
+    refusal::because(121, error, hint)
+}
+
+async fn follow<F: Future<Output = ()>>(
+    pods: &Pods,
+    created: &Created,
+    patience: Duration,
+    tell: &impl Fn(Observed) -> F,
+) {
+    let params = WatchParams::default().fields(&format!("metadata.name={}", created.name));
+    let mut version = created.version.clone();
+    let mut judge = Judge { patience, pulling_since: None, last: String::new() };
+    let mut pause = Pause::new();
+    loop {
+        match pods.api().watch(&params, &version).await {
+            Err(error) => log::debug!("the watch cannot start: {error}"),
+            Ok(stream) => {
+                pin_mut!(stream);
+                while let Some(event) = stream.next().await {
+                    let pod = match event {
+                        Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => pod,
+                        Ok(WatchEvent::Deleted(pod)) if of_ours(&pod, created) => {
+                            return tell(Observed::Failed(deleted(created))).await;
+                        }
+                        Ok(WatchEvent::Deleted(_) | WatchEvent::Bookmark(_)) => continue,
+                        Ok(WatchEvent::Error(_)) | Err(_) => break,
+                    };
+                    if !of_ours(&pod, created) {
+                        continue;
+                    }
+                    pause = Pause::new();
+                    version = pod.metadata.resource_version.clone().unwrap_or(version);
+                    for observed in judge.look(&pod) {
+                        tell(observed).await;
+                    }
+                }
+            }
+        }
+        pause.wait().await;
+        match pods.get(&created.name).await {
+            Ok(Some(pod)) if of_ours(&pod, created) => {
+                version = pod.metadata.resource_version.clone().unwrap_or(version);
+                for observed in judge.look(&pod) {
+                    tell(observed).await;
+                }
+            }
+            Ok(_) => return tell(Observed::Failed(deleted(created))).await,
+            Err(error) => log::debug!("the Pod cannot be read: {error}"),
+        }
+    }
+}
+
+fn of_ours(pod: &Pod, created: &Created) -> bool {
+    pod.metadata.uid.as_deref() == Some(created.uid.as_str())
+}
+
+fn deleted(created: &Created) -> Refusal {
+    Refusal {
+        code: 125,
+        message: format!("the Pod {} was deleted in Kubernetes", created.name),
+        hint: Some("somebody or something else than Slurm deleted it; `kubectl get events` may tell".into()),
+    }
+}
+
+struct Judge {
+    patience: Duration,
+    pulling_since: Option<Instant>,
+    last: String,
+}
+
+impl Judge {
+    /// What is new in this version of the Pod.
+    fn look(&mut self, pod: &Pod) -> Vec<Observed> {
+        match judge(pod) {
+            Verdict::Wait { state } => self.once(&state, Observed::Phase),
+            Verdict::Running => self.once("running", Observed::Phase),
+            Verdict::PullRetry { message } => {
+                let since = *self.pulling_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < self.patience {
+                    self.once(&message, Observed::Notice)
+                } else {
+                    vec![Observed::Failed(Refusal { code: 122, message, hint: None })]
+                }
+            }
+            Verdict::Failed { code, message, hint } => {
+                vec![Observed::Failed(Refusal { code, message, hint })]
+            }
+        }
+    }
+
+    fn once(&mut self, text: &str, observed: impl Fn(String) -> Observed) -> Vec<Observed> {
+        if self.last == text {
+            return Vec::new();
+        }
+        text.clone_into(&mut self.last);
+        vec![observed(text.to_owned())]
+    }
+}
+
+/// Exponential back-off with jitter.
+struct Pause(Duration);
+
+impl Pause {
+    const fn new() -> Self {
+        Self(PAUSE.0)
+    }
+
+    async fn wait(&mut self) {
+        // Half to one and a half of the pause: nodes that lost the API server together must not return together.
+        let spread = std::process::id().wrapping_mul(2_654_435_761) >> 22;
+        sleep(self.0 * (512 + spread) / 1024).await;
+        self.0 = (self.0 * 2).min(PAUSE.1);
+    }
+}

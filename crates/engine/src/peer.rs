@@ -1,0 +1,148 @@
+//! One end of the link, seen from the engine: framed messages with descriptors over a tokio socket.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use slurm_k8s_agent::link::codec::{CodecError, Decoder, encode};
+use slurm_k8s_agent::link::message::Message;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+/// What goes wrong on a link.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The socket failed.
+    #[error("the link failed")]
+    Socket(#[from] io::Error),
+    /// The other end broke the protocol.
+    #[error("the other end of the link broke the protocol")]
+    Protocol(#[from] CodecError),
+}
+
+/// More descriptors than any message carries.
+const MAX_DESCRIPTORS: usize = 8;
+
+/// The receiving half.
+pub struct Receiver {
+    stream: std::sync::Arc<UnixStream>,
+    decoder: Decoder,
+    ready: VecDeque<(Message, Vec<OwnedFd>)>,
+}
+
+/// The sending half: a queue, so that an end that does not read never stops the engine.
+#[derive(Clone)]
+pub struct Sender {
+    queue: mpsc::Sender<(Message, Vec<OwnedFd>)>,
+}
+
+impl Sender {
+    /// Queues a message; false if the other end is gone or has let too many pile up.
+    pub fn send(&self, message: Message, descriptors: Vec<OwnedFd>) -> bool {
+        self.queue.try_send((message, descriptors)).is_ok()
+    }
+
+    /// Returns when everything queued so far was written, or the link broke.
+    pub async fn closed(&self) {
+        self.queue.closed().await;
+    }
+}
+
+/// Splits a connection and starts its writer.
+pub fn split(stream: UnixStream) -> (Sender, Receiver, tokio::task::JoinHandle<()>) {
+    let stream = std::sync::Arc::new(stream);
+    let (queue, mut messages) = mpsc::channel::<(Message, Vec<OwnedFd>)>(256);
+    let out = std::sync::Arc::clone(&stream);
+    let writer = tokio::task::spawn_local(async move {
+        while let Some((message, descriptors)) = messages.recv().await {
+            if let Err(error) = write(&out, &message, &descriptors).await {
+                log::debug!("a link's writer ends: {error}");
+                return;
+            }
+        }
+    });
+    let receiver = Receiver {
+        stream,
+        decoder: Decoder::new(),
+        ready: VecDeque::new(),
+    };
+    (Sender { queue }, receiver, writer)
+}
+
+impl Receiver {
+    /// The next message; none at the end of the link.
+    pub async fn next(&mut self) -> Result<Option<(Message, Vec<OwnedFd>)>, PeerError> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(Some(message));
+            }
+            let (bytes, descriptors) = self
+                .stream
+                .async_io(Interest::READABLE, || receive(&self.stream))
+                .await?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            self.decoder.feed(&bytes, descriptors);
+            while let Some(message) = self.decoder.next()? {
+                self.ready.push_back(message);
+            }
+        }
+    }
+
+    /// The peer's process and user, as the kernel vouches for them.
+    pub fn credentials(&self) -> io::Result<rustix::net::UCred> {
+        Ok(rustix::net::sockopt::socket_peercred(self.stream.as_fd())?)
+    }
+}
+
+fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut bytes = vec![0_u8; 16 * 1024];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(
+        stream,
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    )?;
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    bytes.truncate(received.bytes);
+    Ok((bytes, descriptors))
+}
+
+async fn write(
+    stream: &UnixStream,
+    message: &Message,
+    descriptors: &[OwnedFd],
+) -> Result<(), PeerError> {
+    let bytes = encode(message)?;
+    let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
+    let mut sent = 0;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+        sent += stream
+            .async_io(Interest::WRITABLE, || {
+                let mut space =
+                    [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                if sent == 0 && !borrowed.is_empty() {
+                    control.push(SendAncillaryMessage::ScmRights(&borrowed));
+                }
+                let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+                Ok(sendmsg(stream, &[IoSlice::new(rest)], &mut control, flags)?)
+            })
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! From what Slurm says about a step to its Pod and its grant.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Pod;
+use rustix::process::{Resource, getrlimit};
+use slurm_k8s_agent::link::message::Refusal;
+use slurm_k8s_core::config::Config;
+use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount, Source};
+use slurm_k8s_core::image::ImageRef;
+use slurm_k8s_core::option::JobOptions;
+use slurm_k8s_core::pod::{PodRequest, build};
+
+/// A step on this node, as slurmstepd knows it.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The job.
+    pub job_id: u32,
+    /// The step, with Slurm's special numbers (batch is 0xfffffffb).
+    pub step_id: u32,
+    /// This node's index in the step.
+    pub node_index: u32,
+    /// This node's name in Slurm.
+    pub node: String,
+    /// Tasks on this node.
+    pub tasks: u32,
+    /// The array job and the task in it.
+    pub array: Option<(u32, u32)>,
+    /// The user.
+    pub uid: u32,
+    /// The user's group for this job.
+    pub gid: u32,
+    /// The supplementary groups.
+    pub groups: Vec<u32>,
+    /// The image.
+    pub image: ImageRef,
+    /// The user's options.
+    pub options: JobOptions,
+    /// The memory that Slurm allocated on this node, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// The batch script in slurmd's spool.
+    pub script: Option<PathBuf>,
+}
+
+/// Says what is not installed on this node, before anything is sent.
+pub fn check_node(config: &Config) -> Result<(), Refusal> {
+    for (file, what) in [
+        ("slurm-k8s-agent", "the agent"),
+        ("slurm-k8s-runtime", "the OCI runtime wrapper"),
+    ] {
+        let path = config.paths.libexec.join(file);
+        if let Err(error) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
+            return Err(Refusal {
+                code: 120,
+                message: format!("{what} {} cannot be used on this node: {error}", path.display()),
+                hint: Some("ask the site's admin to install spank-k8s on the node".into()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The Pod to send.
+pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Result<Pod, Refusal> {
+    if step.uid == 0 && !config.pod.allow_root {
+        return Err(Refusal {
+            code: 124,
+            message: "root's jobs may not run in Pods here".into(),
+            hint: Some("submit as an ordinary user, or have the admin set pod.allow_root".into()),
+        });
+    }
+    let kubernetes = &config.kubernetes;
+    Ok(build(&PodRequest {
+        namespace: kubernetes.namespace.clone(),
+        name: name.to_owned(),
+        nonce: nonce.to_owned(),
+        node: kubernetes.node_name.clone().unwrap_or_else(|| step.node.clone()),
+        image: step.image.clone(),
+        pull: step.options.pull.unwrap_or(config.pod.pull),
+        job_id: step.job_id,
+        step_id: step.step_id,
+        node_index: step.node_index,
+        array: step.array,
+        user: login(step.uid).map_or_else(|| step.uid.to_string(), |user| user.name),
+        uid: step.uid,
+        gid: step.gid,
+        groups: step.groups.clone(),
+        memory_bytes: step.memory_bytes,
+        cluster: config.cluster.clone(),
+        runtime_class: kubernetes.runtime_class.clone(),
+        network: config.pod.network,
+        grace: std::time::Duration::from_secs(5),
+        cpu_request: kubernetes.cpu_request.clone(),
+        memory_request: kubernetes.memory_request.clone(),
+    }))
+}
+
+/// The grant for that Pod.
+pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Path) -> Grant {
+    let site = config.pod.mounts.iter().map(|path| (path, false));
+    let script = step.script.iter().map(|path| (path, true));
+    let mounts = site
+        .chain(script)
+        .map(|(path, read_only)| Mount {
+            source: Source::Site(path.clone()),
+            target: path.clone(),
+            read_only,
+        })
+        .collect();
+    Grant {
+        namespace: config.kubernetes.namespace.clone(),
+        pod: name.to_owned(),
+        nonce: nonce.to_owned(),
+        uid: step.uid,
+        gid: step.gid,
+        groups: step.groups.clone(),
+        identity: identity(step),
+        rlimits: limits(),
+        cpus: None,
+        oom_score_adj: None,
+        shm_bytes: step.memory_bytes,
+        run_dir: run_dir.to_owned(),
+        agent: config.paths.libexec.join("slurm-k8s-agent"),
+        mounts,
+    }
+}
+
+fn login(uid: u32) -> Option<nix::unistd::User> {
+    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten()
+}
+
+fn identity(step: &Step) -> Identity {
+    let group = |gid: &u32| {
+        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(*gid)).ok().flatten()?;
+        Some((*gid, group.name))
+    };
+    let groups = step.groups.iter().chain([&step.gid]).filter_map(group).collect();
+    match login(step.uid) {
+        Some(user) => Identity {
+            user: user.name,
+            home: user.dir,
+            shell: user.shell,
+            gecos: user.gecos.to_string_lossy().into_owned(),
+            groups,
+        },
+        None => Identity {
+            user: step.uid.to_string(),
+            home: "/".into(),
+            shell: "/bin/sh".into(),
+            gecos: String::new(),
+            groups,
+        },
+    }
+}
+
+/// slurmstepd's own limits: what a task on the bare node would start from. The shim's exact ones (`--propagate`)
+/// follow over the link; they can only be lower.
+fn limits() -> BTreeMap<String, Limit> {
+    [
+        ("RLIMIT_AS", Resource::As),
+        ("RLIMIT_CORE", Resource::Core),
+        ("RLIMIT_CPU", Resource::Cpu),
+        ("RLIMIT_DATA", Resource::Data),
+        ("RLIMIT_FSIZE", Resource::Fsize),
+        ("RLIMIT_MEMLOCK", Resource::Memlock),
+        ("RLIMIT_NOFILE", Resource::Nofile),
+        ("RLIMIT_NPROC", Resource::Nproc),
+        ("RLIMIT_STACK", Resource::Stack),
+    ]
+    .into_iter()
+    .map(|(name, resource)| {
+        let limit = getrlimit(resource);
+        (name.to_owned(), Limit { soft: limit.current, hard: limit.maximum })
+    })
+    .collect()
+}

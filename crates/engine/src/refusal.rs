@@ -1,0 +1,62 @@
+//! The refusals that the engine itself finds reason for.
+
+use slurm_k8s_agent::link::message::{Ids, Refusal, VERSION};
+
+fn refusal(code: u8, message: String, hint: Option<&str>) -> Refusal {
+    Refusal { code, message, hint: hint.map(str::to_owned) }
+}
+
+/// A final refusal with the whole chain of an error's causes.
+pub fn because(code: u8, error: &dyn std::error::Error, hint: Option<&str>) -> Refusal {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    refusal(code, message, hint)
+}
+
+/// The container ended and nobody knows how.
+pub fn lost() -> Refusal {
+    refusal(
+        125,
+        "the link to the Pod ended without a status; how the command ended is not known".into(),
+        Some("`kubectl describe pod` and the kubelet's log may tell; the job can be submitted again"),
+    )
+}
+
+/// The Pod did not start in time.
+pub fn start_timeout() -> Refusal {
+    refusal(
+        123,
+        "the Pod did not start in time".into(),
+        Some("`kubectl get events -n slurm-jobs` tells what it waits for; the limit is start_timeout in k8s.toml"),
+    )
+}
+
+/// The container runs with another identity than Slurm's.
+pub fn identity(slurm: &Ids, container: &Ids) -> Refusal {
+    refusal(
+        123,
+        format!("the container's identity is {container:?}, but Slurm's is {slurm:?}"),
+        Some("the RuntimeClass must use slurm-k8s-runtime on this node"),
+    )
+}
+
+/// Shim, agent and engine are of different releases.
+pub fn version(theirs: u16) -> Refusal {
+    refusal(
+        120,
+        format!("this node's slurm-k8s-agent speaks version {theirs} of the link, its plugin version {VERSION}"),
+        Some("install one release of spank-k8s on the node"),
+    )
+}
+
+/// The token is wrong.
+pub fn door() -> Refusal {
+    refusal(125, "the link refused this process".into(), None)
+}

@@ -1,0 +1,300 @@
+//! One step on one node, from the first hook of slurmstepd to the last.
+//!
+//! Everything before the forks happens on the caller's thread; then one thread sleeps in poll(2) until the first shim
+//! connects, which is after all forks, and only then starts to work.
+
+use std::io::{PipeWriter, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, pidfd_send_signal};
+use serde_json::Value;
+use slurm_k8s_agent::link::message::{Ids, Refusal};
+use slurm_k8s_core::config::Config;
+use slurm_k8s_core::name;
+use tokio::runtime::Runtime;
+
+use crate::api::{ApiError, Pods};
+use crate::create::{CreateError, Created, Creation};
+use crate::hub::{Door, Hub, listen};
+use crate::journal::Journal;
+use crate::observe::{Patience, creation_failed, observe};
+use crate::plan::{self, Step};
+use crate::refusal;
+use crate::rundir::{RunDir, RunDirError, Sockets, random};
+
+/// How long the agent has to leave by itself after its last task, before it is killed.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// A step's Pod, or the reason why there is none.
+pub enum Session {
+    /// The Pod is on its way; the shims meet it in this folder.
+    Open(Open),
+    /// There will be no Pod: every task prints this and fails.
+    Refused(Refusal),
+}
+
+/// A step with a Pod.
+pub struct Open {
+    run_dir: PathBuf,
+    finish: PipeWriter,
+    ended: mpsc::Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+struct Work {
+    runtime: Runtime,
+    pods: Pods,
+    sockets: Sockets,
+    creation: Creation,
+    created: Option<Created>,
+    door: Door,
+    tasks: u32,
+    config: Config,
+    journal: Journal,
+}
+
+impl Session {
+    /// Prepares the node and sends the Pod: one attempt, at most `request_timeout` long. Never fails: what is wrong
+    /// is kept for the tasks to print, since an error here would drain the node.
+    #[must_use]
+    pub fn begin(config: Config, step: &Step) -> Self {
+        match begin(config, step) {
+            Ok(open) => Self::Open(open),
+            Err(refusal) => Self::Refused(refusal),
+        }
+    }
+
+    /// Ends the step: kills what is left, deletes the Pod, and joins the thread, all within `deadline`.
+    pub fn finish(self, deadline: Duration) {
+        let Self::Open(open) = self else { return };
+        let mut finish = open.finish;
+        let _ = finish.write_all(b"x");
+        drop(finish);
+        match open.ended.recv_timeout(deadline) {
+            // A thread that died has dropped its sender: join it as well.
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let _ = open.thread.join();
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                log::error!("the engine did not finish within {deadline:?}; `slurm-k8s gc` removes its Pod");
+            }
+        }
+    }
+}
+
+impl Open {
+    /// The Pod's run folder on this node.
+    #[must_use]
+    pub fn run_dir(&self) -> &std::path::Path {
+        &self.run_dir
+    }
+}
+
+fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
+    plan::check_node(&config)?;
+    let on_node = |error: RunDirError| {
+        let hint = "ask the site's admin: this node cannot prepare Pods";
+        refusal::because(120, &error, Some(hint))
+    };
+    let (nonce, token) = (random().map_err(on_node)?, random().map_err(on_node)?);
+    let name = name::pod(step.job_id, step.step_id, step.node_index);
+    let journal = Journal::open(
+        &config.paths.log,
+        config.log.max_bytes,
+        config.log.keep,
+        &name::step(step.job_id, step.step_id),
+        &name,
+    );
+    let namespace = config.kubernetes.namespace.clone();
+    let owner = (step.uid, step.gid);
+    let (run_dir, sockets) =
+        RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes())
+            .map_err(on_node)?;
+    let path = run_dir.path().to_owned();
+    let grant = plan::grant(&config, step, &name, &nonce, &path);
+    let pod = plan::pod(&config, step, &name, &nonce)?;
+    let run_dir = Arc::new(Mutex::new(run_dir));
+    let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
+    let remove = |refusal: Refusal| {
+        journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+        if let Ok(mut run_dir) = run_dir.lock() {
+            run_dir.remove();
+        }
+        refusal
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| remove(refusal::because(120, &error, None)))?;
+    let (pods, created) = runtime
+        .block_on(first_attempt(&config, &mut creation))
+        .map_err(|error| remove(creation_failed(&error)))?;
+    journal.write(
+        "posted",
+        &[
+            ("image", Value::from(step.image.to_string())),
+            ("uid", Value::from(step.uid)),
+            ("created", Value::from(created.is_some())),
+        ],
+    );
+    let door = Door { token, ids: ids(step) };
+    let work = Work {
+        runtime,
+        pods,
+        sockets,
+        creation,
+        created,
+        door,
+        tasks: step.tasks,
+        config,
+        journal,
+    };
+    spawn(path, work)
+        .map_err(|error| refusal::because(120, &error, Some("the node is out of processes or memory")))
+}
+
+/// The groups as getgroups(2) in the container will tell them.
+fn ids(step: &Step) -> Ids {
+    let mut groups = step.groups.clone();
+    groups.sort_unstable();
+    groups.dedup();
+    Ids { uid: step.uid, gid: step.gid, groups }
+}
+
+async fn first_attempt(
+    config: &Config,
+    creation: &mut Creation,
+) -> Result<(Pods, Option<Created>), CreateError> {
+    let kubernetes = &config.kubernetes;
+    let (path, namespace) = (&kubernetes.kubeconfig, &kubernetes.namespace);
+    let pods = Pods::connect(path, namespace, kubernetes.request_timeout).await?;
+    let limit = kubernetes.request_timeout;
+    match tokio::time::timeout(limit, creation.attempt(&pods)).await {
+        Ok(Ok(created)) => Ok((pods, Some(created))),
+        Ok(Err(error)) if error.retryable() => Ok((pods, None)),
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            log::debug!("{}", ApiError::Timeout { verb: "POST", seconds: limit.as_secs_f32() });
+            Ok((pods, None))
+        }
+    }
+}
+
+fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
+    let (finished, finish) = std::io::pipe()?;
+    let (done, ended) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("spank-k8s".into())
+        .stack_size(1 << 20)
+        .spawn(move || {
+            crate::signals::block_all();
+            run(work, finished.into());
+            let _ = done.send(());
+        })?;
+    Ok(Open { run_dir, finish, ended, thread })
+}
+
+fn run(work: Work, finished: OwnedFd) {
+    let shim_came = sleep_until_first_shim(&work.sockets, &finished);
+    let Work { runtime, pods, sockets, creation, created, door, tasks, config, journal } = work;
+    let run_dir = Arc::clone(&creation.run_dir);
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let (name, mut named) = tokio::sync::watch::channel(created.clone());
+        let mut hub = Hub::new(&journal, door.clone(), tasks, config.kubernetes.start_timeout);
+        if shim_came {
+            let (events, inbox) = tokio::sync::mpsc::channel(256);
+            let patience = Patience {
+                api: config.kubernetes.pull_timeout,
+                pull: config.kubernetes.pull_timeout,
+            };
+            match (tokio_listener(sockets.shim), tokio_listener(sockets.agent)) {
+                (Ok(shims), Ok(agents)) => listen(shims, agents, &door, &events),
+                (Err(error), _) | (_, Err(error)) => log::error!("cannot listen: {error}"),
+            }
+            let story = observe(pods.clone(), creation, created, patience, events, name);
+            let story = tokio::task::spawn_local(story);
+            hub.serve(inbox, readable(finished)).await;
+            story.abort();
+        }
+        let created = named.borrow_and_update().clone();
+        leave(hub.into_agent()).await;
+        delete(&pods, created, &journal).await;
+    });
+    if let Ok(mut run_dir) = run_dir.lock() {
+        run_dir.remove();
+    }
+}
+
+/// Sleeps in poll(2): no allocation, no lock, nothing that a fork could catch half done.
+fn sleep_until_first_shim(sockets: &Sockets, finished: &OwnedFd) -> bool {
+    loop {
+        let mut fds = [
+            PollFd::new(&sockets.shim, PollFlags::IN),
+            PollFd::new(finished, PollFlags::IN),
+        ];
+        match poll(&mut fds, None::<&Timespec>) {
+            Ok(_) => {
+                let [shim, finish] = fds.map(|fd| !fd.revents().is_empty());
+                if shim || finish {
+                    return shim;
+                }
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn tokio_listener(
+    listener: std::os::unix::net::UnixListener,
+) -> std::io::Result<tokio::net::UnixListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::UnixListener::from_std(listener)
+}
+
+async fn readable(fd: OwnedFd) {
+    match tokio::net::unix::pipe::Receiver::from_owned_fd(fd) {
+        Ok(pipe) => {
+            let _ = pipe.readable().await;
+        }
+        Err(error) => log::error!("cannot wait for the step's end: {error}"),
+    }
+}
+
+/// Waits for the agent's end; kills it when it takes too long.
+async fn leave(agent: Option<OwnedFd>) {
+    let Some(pidfd) = agent else { return };
+    let gone = async |limit: Duration| match tokio::io::unix::AsyncFd::new(pidfd.as_fd()) {
+        Ok(fd) => tokio::time::timeout(limit, fd.readable()).await.is_ok(),
+        Err(_) => false,
+    };
+    if !gone(LEAVE).await {
+        let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+        gone(LEAVE).await;
+    }
+}
+
+async fn delete(pods: &Pods, created: Option<Created>, journal: &Journal) {
+    let Some(created) = created else { return };
+    let mut pause = Duration::from_millis(200);
+    for _ in 0..4 {
+        match pods.delete(&created.name, Some(created.uid.as_str())).await {
+            Ok(()) => return journal.write("deleted", &[]),
+            Err(error) => {
+                journal.write("delete_failed", &[("error", Value::from(error.to_string()))]);
+                if !error.retryable() {
+                    return;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}

@@ -1,0 +1,173 @@
+//! In slurmstepd: one Pod for this step on this node.
+
+use std::ffi::CString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use slurm_k8s_core::config::{Config, SignalScope};
+use slurm_k8s_core::option::{Batch, Io, JobOptions};
+use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
+use slurm_spank::SpankHandle;
+
+use crate::{argv, node, options, report};
+
+/// How long the end of a step may wait for the Pod's removal.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// Slurm's special steps (slurm.h).
+const BATCH: u32 = 0xffff_fffb;
+const INTERACTIVE: u32 = 0xffff_fffa;
+const EXTERN: u32 = 0xffff_fffc;
+
+/// A step that runs in a Pod.
+pub struct Running {
+    session: Session,
+    options: JobOptions,
+    shim: PathBuf,
+    scope: Scope,
+    io: Io,
+}
+
+/// Sends the Pod. What is wrong is kept for the tasks: an error here would drain the node.
+pub fn begin(spank: &SpankHandle) -> Option<Running> {
+    let step_id = spank.job_stepid().ok()?;
+    if matches!(step_id, EXTERN | INTERACTIVE) {
+        return None;
+    }
+    let options = match options::read(spank) {
+        Ok(options) if options.wants_pod() => options,
+        Ok(_) => return None,
+        // The client checks too, but its plugin may be older, or the environment made by hand.
+        Err(error) => return Some(refused(124, error.to_string(), error.hint())),
+    };
+    let config = match node::config() {
+        Ok(config) => config,
+        Err(error) => {
+            let hint = "ask the site's admin to mend the config on this node".to_owned();
+            return Some(refused(120, error, Some(hint)));
+        }
+    };
+    if step_id == BATCH && options.batch.unwrap_or(config.pod.batch) == Batch::Host {
+        return None;
+    }
+    let step = match describe(spank, step_id, &options) {
+        Ok(step) => step,
+        Err(what) => return Some(refused(120, format!("Slurm does not tell the step's {what}"), None)),
+    };
+    Some(Running {
+        shim: config.paths.libexec.join("slurm-k8s-agent"),
+        scope: scope(&config),
+        io: options.io.unwrap_or(config.pod.io),
+        session: Session::begin(config, &step),
+        options,
+    })
+}
+
+fn refused(code: u8, message: String, hint: Option<String>) -> Running {
+    Running {
+        session: Session::Refused(Refusal { code, message, hint }),
+        options: JobOptions::default(),
+        shim: PathBuf::new(),
+        scope: Scope::Task,
+        io: Io::Tee,
+    }
+}
+
+fn describe(
+    spank: &SpankHandle,
+    step_id: u32,
+    options: &JobOptions,
+) -> Result<Step, &'static str> {
+    let mib = if step_id == BATCH { spank.job_alloc_mem() } else { spank.step_alloc_mem() };
+    let array = match (spank.job_array_id(), spank.job_array_task_id()) {
+        (Ok(job), Ok(task)) if job != 0 && task < 0xffff_fff0 => Some((job, task)),
+        _ => None,
+    };
+    let script = if step_id == BATCH {
+        let argv = spank.job_argv_os().map_err(|_| "script")?;
+        argv.first().map(PathBuf::from)
+    } else {
+        None
+    };
+    Ok(Step {
+        job_id: spank.job_id().map_err(|_| "job")?,
+        step_id,
+        node_index: spank.job_nodeid().map_err(|_| "node index")?,
+        node: node_name().ok_or("node")?,
+        tasks: spank.job_local_task_count().map_err(|_| "task count")?,
+        array,
+        uid: spank.job_uid().map_err(|_| "user")?,
+        gid: spank.job_gid().map_err(|_| "group")?,
+        groups: spank.job_supplementary_gids().map_err(|_| "groups")?,
+        image: options.image.clone().ok_or("image")?,
+        options: options.clone(),
+        memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
+        script,
+    })
+}
+
+/// This node's name in Slurm: slurmstepd has it in its own environment; else the short host name.
+fn node_name() -> Option<String> {
+    if let Ok(name) = std::env::var("SLURMD_NODENAME") {
+        return Some(name);
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    host.trim().split('.').next().map(str::to_owned)
+}
+
+fn scope(config: &Config) -> Scope {
+    match config.signal.scope {
+        SignalScope::Task => Scope::Task,
+        SignalScope::Tree => Scope::Tree,
+        SignalScope::Auto => {
+            let path = std::env::var_os("SLURM_CONF").unwrap_or_else(|| "/etc/slurm/slurm.conf".into());
+            proctrack::scope(Path::new(&path))
+        }
+    }
+}
+
+/// In the forked task, as the user, just before Slurm's execve: the shim takes the command's place. A kept error is
+/// printed here and ends the task with its documented exit code: the only hook where that works alike in every
+/// version of Slurm.
+pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
+    let open = match &running.session {
+        Session::Open(open) => open,
+        Session::Refused(refusal) => {
+            report::message(&refusal.message, refusal.hint.as_deref());
+            // SAFETY: _exit(2) ends this forked child at once; Slurm sees the task end with that code. Nothing of
+            // slurmstepd's may run again in it.
+            unsafe { libc::_exit(i32::from(refusal.code)) }
+        }
+    };
+    let shim = CString::new(running.shim.as_os_str().as_bytes()).map_err(|_| ())?;
+    let first = argv::put_shim(&shim);
+    let task = spank.task_id().map_err(|_| ())?.to_string();
+    let io = match running.io {
+        Io::Tee => "tee",
+        Io::Direct => "direct",
+    };
+    let scope = match running.scope {
+        Scope::Task => "task",
+        Scope::Tree => "tree",
+    };
+    let set = |name: &str, value: &std::ffi::OsStr| {
+        spank.setenv(format!("SPANK_K8S_SHIM_{name}"), value, true).map_err(|_| ())
+    };
+    set("RUN_DIR", open.run_dir().as_os_str())?;
+    set("TASK", task.as_ref())?;
+    set("IO", io.as_ref())?;
+    set("SCOPE", scope.as_ref())?;
+    if let Some(first) = first {
+        set("ARGV0", &std::ffi::OsString::from_vec(first))?;
+    }
+    if let Some(workdir) = &running.options.workdir {
+        set("WORKDIR", workdir.as_os_str())?;
+    }
+    Ok(())
+}
+
+/// The step is over: the Pod goes.
+pub fn finish(running: Running) {
+    running.session.finish(FINISH);
+}
