@@ -114,16 +114,22 @@ impl OptionError {
             Self::Missing { name, value } => Some(format!("write --{name}={value}")),
             Self::Control { .. } => Some("remove it; is a quote missing in the script?".into()),
             Self::Image { reason, .. } => reason.hint(),
-            Self::Choice { name, shown, reason } => {
+            Self::Choice {
+                name,
+                shown,
+                reason,
+            } => {
                 let word = shown.trim_matches('"').to_lowercase();
                 let near = nearest(&word, reason.allowed.iter().copied())?;
                 Some(format!("did you mean --{name}={near}?"))
             }
-            Self::Relative { name, .. } => {
-                Some(format!("write the folder as the container has it, for example --{name}=/data"))
-            }
+            Self::Relative { name, .. } => Some(format!(
+                "write the folder as the container has it, for example --{name}=/data"
+            )),
             Self::Conflict { name, .. } => Some(format!("give --{name} once")),
-            Self::WithoutImage { name } => Some(format!("add --{IMAGE}=IMAGE, or leave --{name} out")),
+            Self::WithoutImage { name } => {
+                Some(format!("add --{IMAGE}=IMAGE, or leave --{name} out"))
+            }
         }
     }
 }
@@ -138,17 +144,28 @@ impl JobOptions {
         })?;
         let name = spec.name;
         let value = value.filter(|value| !value.is_empty());
-        let missing = OptionError::Missing { name, value: spec.value.unwrap_or("VALUE") };
+        let missing = OptionError::Missing {
+            name,
+            value: spec.value.unwrap_or("VALUE"),
+        };
         let value = value.ok_or(missing)?;
         let shown = quoted(value);
         if value.iter().any(u8::is_ascii_control) {
             return Err(OptionError::Control { name, shown });
         }
-        let conflict = OptionError::Conflict { name, shown: shown.clone() };
+        let conflict = OptionError::Conflict {
+            name,
+            shown: shown.clone(),
+        };
         let kept = match name {
             IMAGE => return self.set_image(value, shown, conflict),
-            WORKDIR if !value.starts_with(b"/") => return Err(OptionError::Relative { name, shown }),
-            WORKDIR => keep(&mut self.workdir, PathBuf::from(OsString::from_vec(value.to_vec()))),
+            WORKDIR if !value.starts_with(b"/") => {
+                return Err(OptionError::Relative { name, shown });
+            }
+            WORKDIR => keep(
+                &mut self.workdir,
+                PathBuf::from(OsString::from_vec(value.to_vec())),
+            ),
             IO => keep(&mut self.io, choice(name, value, shown)?),
             PULL => keep(&mut self.pull, choice(name, value, shown)?),
             _ => keep(&mut self.batch, choice(name, value, shown)?),
@@ -167,7 +184,11 @@ impl JobOptions {
         } else {
             let text = String::from_utf8_lossy(value);
             let parsed = text.parse::<ImageRef>();
-            Some(parsed.map_err(|reason| OptionError::Image { name: IMAGE, shown, reason })?)
+            Some(parsed.map_err(|reason| OptionError::Image {
+                name: IMAGE,
+                shown,
+                reason,
+            })?)
         };
         let given = self.no_image || self.image.is_some();
         if given && self.image != image {
@@ -182,8 +203,11 @@ impl JobOptions {
     #[must_use]
     pub fn over(self, lower: Self) -> Self {
         let given = self.no_image || self.image.is_some();
-        let (image, no_image) =
-            if given { (self.image, self.no_image) } else { (lower.image, lower.no_image) };
+        let (image, no_image) = if given {
+            (self.image, self.no_image)
+        } else {
+            (lower.image, lower.no_image)
+        };
         Self {
             image,
             no_image,
@@ -233,7 +257,11 @@ where
 {
     String::from_utf8_lossy(value)
         .parse()
-        .map_err(|reason| OptionError::Choice { name, shown, reason })
+        .map_err(|reason| OptionError::Choice {
+            name,
+            shown,
+            reason,
+        })
 }
 
 #[cfg(test)]

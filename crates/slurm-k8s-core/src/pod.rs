@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecurityContext, Toleration,
+    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecurityContext, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -167,7 +167,10 @@ fn container(request: &PodRequest) -> Container {
         resources: Some(resources(request)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".into()]),
+                add: None,
+            }),
             ..SecurityContext::default()
         }),
         ..Container::default()
@@ -179,12 +182,16 @@ fn container(request: &PodRequest) -> Container {
 fn resources(request: &PodRequest) -> ResourceRequirements {
     let limit = request.memory_bytes.map(|bytes| bytes.to_string());
     // A request above the limit would be refused.
-    let above = limit.as_deref().and_then(quantity::value) < quantity::value(&request.memory_request);
+    let above =
+        limit.as_deref().and_then(quantity::value) < quantity::value(&request.memory_request);
     let memory = match &limit {
         Some(limit) if above => limit.clone(),
         _ => request.memory_request.clone(),
     };
-    let requests = [("cpu", Quantity(request.cpu_request.clone())), ("memory", Quantity(memory))];
+    let requests = [
+        ("cpu", Quantity(request.cpu_request.clone())),
+        ("memory", Quantity(memory)),
+    ];
     ResourceRequirements {
         requests: Some(map(requests)),
         limits: limit.map(|limit| map([("memory", Quantity(limit))])),
@@ -193,5 +200,8 @@ fn resources(request: &PodRequest) -> ResourceRequirements {
 }
 
 fn map<T>(entries: impl IntoIterator<Item = (&'static str, T)>) -> BTreeMap<String, T> {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }

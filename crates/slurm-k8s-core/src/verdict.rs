@@ -32,5 +32,7 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(pod: &Pod) -> Verdict {
     let _ = pod;
-    Verdict::Wait { state: "pending".into() }
+    Verdict::Wait {
+        state: "pending".into(),
+    }
 }

@@ -1,0 +1,200 @@
+//! `/etc/slurm/k8s.toml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::choice::{Batch, Io, Network, Pull, SignalScope};
+
+mod check;
+mod error;
+mod key;
+
+pub use error::ConfigError;
+pub use key::{KEYS, Key, sample};
+
+/// Where the config is.
+pub const PATH: &str = "/etc/slurm/k8s.toml";
+
+/// The whole config; every key has a default. [`KEYS`] says what each means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The label `cluster` of Pods.
+    pub cluster: String,
+    /// Kubernetes.
+    pub kubernetes: Kubernetes,
+    /// Folders on the node.
+    pub paths: Paths,
+    /// What Pods are like.
+    pub pod: Pods,
+    /// Signals.
+    pub signal: Signals,
+    /// The node's log.
+    pub log: Log,
+}
+
+/// `[kubernetes]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kubernetes {
+    /// The node's identity; only root can read it.
+    pub kubeconfig: PathBuf,
+    /// Where Pods are made.
+    pub namespace: String,
+    /// The `RuntimeClass` whose runtime takes grants.
+    pub runtime_class: String,
+    /// For one request to the API server.
+    #[serde(with = "crate::duration::serde_text")]
+    pub request_timeout: Duration,
+    /// From the first request to the first process; pulling the image included.
+    #[serde(with = "crate::duration::serde_text")]
+    pub start_timeout: Duration,
+    /// How long failed pulls that may be transient are tried again.
+    #[serde(with = "crate::duration::serde_text")]
+    pub pull_timeout: Duration,
+    /// The node's name in Kubernetes, if it is not the one in Slurm.
+    pub node_name: Option<String>,
+    /// What the kubelet books per Pod: cores.
+    pub cpu_request: String,
+    /// What the kubelet books per Pod: bytes.
+    pub memory_request: String,
+}
+
+/// `[paths]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    /// The agent and the runtime wrapper.
+    pub libexec: PathBuf,
+    /// Grants and run folders.
+    pub run: PathBuf,
+    /// The log.
+    pub log: PathBuf,
+}
+
+/// `[pod]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pods {
+    /// Shared file systems that every Pod has at the same path.
+    pub mounts: Vec<PathBuf>,
+    /// Without `--k8s-io`.
+    pub io: Io,
+    /// Without `--k8s-batch`.
+    pub batch: Batch,
+    /// Without `--k8s-pull`.
+    pub pull: Pull,
+    /// The Pods' network.
+    pub network: Network,
+    /// Whether root may have Pods.
+    pub allow_root: bool,
+}
+
+/// `[signal]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Signals {
+    /// Whom a signal goes to.
+    pub scope: SignalScope,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Size in bytes at which the file is rotated.
+    pub max_bytes: u64,
+    /// Old files that are kept.
+    pub keep: u32,
+}
+
+impl Config {
+    /// Reads and checks a config.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let lines = key::Lines::of(text)?;
+        lines.check_known()?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::value(text, &error))?;
+        check::check(&config).map_err(|fault| ConfigError::Invalid {
+            line: lines.line(fault.key),
+            key: fault.key,
+            shown: fault.shown,
+            reason: fault.reason,
+        })?;
+        Ok(config)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: "slurm".into(),
+            kubernetes: Kubernetes::default(),
+            paths: Paths::default(),
+            pod: Pods::default(),
+            signal: Signals::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            kubeconfig: "/etc/slurm/k8s.kubeconfig".into(),
+            namespace: "slurm-jobs".into(),
+            runtime_class: "slurm-k8s".into(),
+            request_timeout: Duration::from_secs(2),
+            start_timeout: Duration::from_secs(600),
+            pull_timeout: Duration::from_secs(60),
+            node_name: None,
+            cpu_request: "10m".into(),
+            memory_request: "16Mi".into(),
+        }
+    }
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            libexec: "/usr/libexec/slurm-k8s".into(),
+            run: "/run/slurm-k8s".into(),
+            log: "/var/log/slurm-k8s".into(),
+        }
+    }
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self {
+            mounts: Vec::new(),
+            io: Io::Tee,
+            batch: Batch::Pod,
+            pull: Pull::Missing,
+            network: Network::Pod,
+            allow_root: false,
+        }
+    }
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            scope: SignalScope::Auto,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            max_bytes: 10 << 20,
+            keep: 3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

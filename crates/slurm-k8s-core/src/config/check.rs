@@ -1,0 +1,137 @@
+//! Values that have the right type but cannot work.
+
+use std::path::{Component, Path};
+use std::time::Duration;
+
+use super::Config;
+use crate::grant::CONTAINER_RUN_DIR;
+use crate::shown::quoted;
+use crate::{duration, label, quantity};
+
+/// A value that cannot work.
+pub(super) struct Fault {
+    /// The key with its section.
+    pub(super) key: &'static str,
+    /// The value, quoted.
+    pub(super) shown: String,
+    /// What is wrong with it.
+    pub(super) reason: &'static str,
+}
+
+fn fault(key: &'static str, value: &str, reason: &'static str) -> Fault {
+    Fault {
+        key,
+        shown: quoted(value.as_bytes()),
+        reason,
+    }
+}
+
+/// Checks every value.
+pub(super) fn check(config: &Config) -> Result<(), Fault> {
+    let kubernetes = &config.kubernetes;
+    if config.cluster.is_empty() || label::value(&config.cluster) != config.cluster {
+        let reason = "is not a label's value: at most 63 letters, digits, '-', '_' and '.'";
+        return Err(fault("cluster", &config.cluster, reason));
+    }
+    if !is_dns_label(&kubernetes.namespace) {
+        let reason = "is not a namespace's name: at most 63 of a-z, 0-9 and '-'";
+        return Err(fault("kubernetes.namespace", &kubernetes.namespace, reason));
+    }
+    name("kubernetes.runtime_class", &kubernetes.runtime_class)?;
+    if let Some(node) = &kubernetes.node_name {
+        name("kubernetes.node_name", node)?;
+    }
+    for (key, text) in [
+        ("kubernetes.cpu_request", &kubernetes.cpu_request),
+        ("kubernetes.memory_request", &kubernetes.memory_request),
+    ] {
+        if quantity::value(text).is_none() {
+            return Err(fault(key, text, "is not a quantity such as 10m or 16Mi"));
+        }
+    }
+    durations(config)?;
+    paths(config)?;
+    if config.log.max_bytes < 4096 {
+        return Err(fault(
+            "log.max_bytes",
+            &config.log.max_bytes.to_string(),
+            "is less than 4096",
+        ));
+    }
+    Ok(())
+}
+
+fn durations(config: &Config) -> Result<(), Fault> {
+    let kubernetes = &config.kubernetes;
+    let (least, most) = (Duration::from_millis(100), Duration::from_secs(10));
+    if !(least..=most).contains(&kubernetes.request_timeout) {
+        let shown = duration::format(kubernetes.request_timeout);
+        return Err(fault(
+            "kubernetes.request_timeout",
+            &shown,
+            "is not between 100ms and 10s",
+        ));
+    }
+    if kubernetes.start_timeout < Duration::from_secs(1) {
+        let shown = duration::format(kubernetes.start_timeout);
+        return Err(fault("kubernetes.start_timeout", &shown, "is less than 1s"));
+    }
+    Ok(())
+}
+
+fn paths(config: &Config) -> Result<(), Fault> {
+    for (key, path) in [
+        ("kubernetes.kubeconfig", &config.kubernetes.kubeconfig),
+        ("paths.libexec", &config.paths.libexec),
+        ("paths.run", &config.paths.run),
+        ("paths.log", &config.paths.log),
+    ] {
+        plain(key, path)?;
+    }
+    for path in &config.pod.mounts {
+        plain("pod.mounts", path)?;
+        let taken = [CONTAINER_RUN_DIR, "/proc", "/sys", "/dev"];
+        if path == Path::new("/") || taken.iter().any(|taken| path.starts_with(taken)) {
+            let reason = "is the container's own: not /, nor in /proc, /sys, /dev or /.slurm-k8s";
+            return Err(fault("pod.mounts", &path.to_string_lossy(), reason));
+        }
+    }
+    Ok(())
+}
+
+/// An absolute path without `.`, `..`, doubled or final slashes.
+fn plain(key: &'static str, path: &Path) -> Result<(), Fault> {
+    let text = path.to_string_lossy();
+    let normal = path
+        .components()
+        .all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+    // components() passes over `//`, `/./` and a final slash: what it gives back must be the same text.
+    let same = path.components().as_path().as_os_str().len() == text.len() && !text.contains("//");
+    if path.is_absolute() && normal && same && !text.contains("/./") {
+        return Ok(());
+    }
+    Err(fault(
+        key,
+        &text,
+        "is not an absolute path without '.', '..' and needless slashes",
+    ))
+}
+
+fn name(key: &'static str, text: &str) -> Result<(), Fault> {
+    if text.len() <= 253 && text.split('.').all(is_dns_label) {
+        return Ok(());
+    }
+    Err(fault(
+        key,
+        text,
+        "is not a name in Kubernetes: a-z, 0-9, '-' and '.'",
+    ))
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.starts_with(word)
+        && text.ends_with(word)
+        && text.chars().all(|c| word(c) || c == '-')
+}

@@ -1,0 +1,253 @@
+//! The one table of keys, and where a text has them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, line_of};
+use crate::shown::{nearest, quoted};
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its name with its section: `kubernetes.namespace`.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: &'static str,
+    /// What holds without it, as TOML; none is that nothing is set.
+    pub default: Option<&'static str>,
+    /// What it does; markdown.
+    pub doc: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        default: Some(default),
+        doc,
+    }
+}
+
+/// The table, in the order of the file.
+pub const KEYS: &[Key] = &[
+    key(
+        "cluster",
+        "text",
+        r#""slurm""#,
+        "The name of this Slurm cluster: the label `cluster` of every Pod.",
+    ),
+    key(
+        "kubernetes.kubeconfig",
+        "path",
+        r#""/etc/slurm/k8s.kubeconfig""#,
+        "The node's own identity. Only root may read it. Exec plugins cannot be used in it: slurmstepd would reap them.",
+    ),
+    key(
+        "kubernetes.namespace",
+        "name",
+        r#""slurm-jobs""#,
+        "The namespace that Pods are made in.",
+    ),
+    key(
+        "kubernetes.runtime_class",
+        "name",
+        r#""slurm-k8s""#,
+        "The RuntimeClass whose runtime is `slurm-k8s-runtime`. Without it no container gets what Slurm granted.",
+    ),
+    key(
+        "kubernetes.request_timeout",
+        "duration, 100ms to 10s",
+        r#""2s""#,
+        "For one request to the API server. The first one holds up the start of the step's tasks: keep it short.",
+    ),
+    key(
+        "kubernetes.start_timeout",
+        "duration, at least 1s",
+        r#""10m""#,
+        "From the first request to the first process; pulling the image is part of it.",
+    ),
+    key(
+        "kubernetes.pull_timeout",
+        "duration",
+        r#""1m""#,
+        "How long failed pulls that may succeed later (registry unreachable, time-outs) are tried again. An image that does not exist fails at once.",
+    ),
+    Key {
+        name: "kubernetes.node_name",
+        kind: "name",
+        default: None,
+        doc: "This node's name in Kubernetes, if it is not its name in Slurm.",
+    },
+    key(
+        "kubernetes.cpu_request",
+        "quantity of cores",
+        r#""10m""#,
+        "What the kubelet books for each Pod. Slurm decides what fits; a small value keeps the kubelet from refusing it.",
+    ),
+    key(
+        "kubernetes.memory_request",
+        "quantity of bytes",
+        r#""16Mi""#,
+        "What the kubelet books for each Pod. The limit is what Slurm allocated, whatever stands here.",
+    ),
+    key(
+        "paths.libexec",
+        "path",
+        r#""/usr/libexec/slurm-k8s""#,
+        "Where `slurm-k8s-agent` and `slurm-k8s-runtime` are installed.",
+    ),
+    key(
+        "paths.run",
+        "path",
+        r#""/run/slurm-k8s""#,
+        "Grants and the Pods' run folders: a tmpfs of its own with limits on size and inodes.",
+    ),
+    key(
+        "paths.log",
+        "path",
+        r#""/var/log/slurm-k8s""#,
+        "The folder of the node's log of job phases.",
+    ),
+    key(
+        "pod.mounts",
+        "list of paths",
+        "[]",
+        "The shared file systems (`[\"/home\", \"/mnt/nas\"]`). Every Pod has them at the same path, with what is mounted below them. Only folders that users cannot replace belong here.",
+    ),
+    key(
+        "pod.io",
+        "tee, direct",
+        r#""tee""#,
+        "Without `--k8s-io`: `tee` shows the output in `kubectl logs` too, `direct` gives tasks Slurm's own files.",
+    ),
+    key(
+        "pod.batch",
+        "pod, host",
+        r#""pod""#,
+        "Without `--k8s-batch`: whether batch scripts run in the Pod or stay on the node.",
+    ),
+    key(
+        "pod.pull",
+        "missing, always, never",
+        r#""missing""#,
+        "Without `--k8s-pull`: when the registry is asked.",
+    ),
+    key(
+        "pod.network",
+        "pod, host",
+        r#""pod""#,
+        "`pod`: each Pod has an address of its own. `host`: the node's network, as MPI over fast interconnects needs it.",
+    ),
+    key(
+        "pod.allow_root",
+        "true, false",
+        "false",
+        "Whether root's jobs may run in Pods.",
+    ),
+    key(
+        "signal.scope",
+        "auto, task, tree",
+        r#""auto""#,
+        "Whom a signal goes to: the task's first process (`task`), every process (`tree`), or as `ProctrackType` in slurm.conf would have it (`auto`).",
+    ),
+    key(
+        "log.max_bytes",
+        "number, at least 4096",
+        "10485760",
+        "The size in bytes at which the log is rotated.",
+    ),
+    key("log.keep", "number", "3", "How many old logs are kept."),
+];
+
+/// An annotated config with every key at its default.
+#[must_use]
+pub fn sample() -> String {
+    let mut text =
+        String::from("# /etc/slurm/k8s.toml: spank-k8s. Every key is here, with its default.\n");
+    let mut section = "";
+    for key in KEYS {
+        let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if section != of {
+            section = of;
+            let _ = write!(text, "\n[{section}]\n");
+        } else if section.is_empty() {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "# {} ({})", key.doc, key.kind);
+        let _ = match key.default {
+            Some(value) => writeln!(text, "{name} = {value}"),
+            None => writeln!(text, "#{name} = \"\""),
+        };
+    }
+    text
+}
+
+/// The keys of a text, with their lines from 1.
+pub(super) struct Lines(BTreeMap<String, usize>);
+
+impl Lines {
+    /// Parses the text.
+    pub(super) fn of(text: &str) -> Result<Self, ConfigError> {
+        let table = DeTable::parse(text).map_err(|error| ConfigError::syntax(text, &error))?;
+        let mut lines = BTreeMap::new();
+        collect(text, "", table.get_ref(), &mut lines);
+        Ok(Self(lines))
+    }
+
+    /// The line of a key; 1 if it is not there.
+    pub(super) fn line(&self, key: &str) -> usize {
+        self.0.get(key).copied().unwrap_or(1)
+    }
+
+    /// Refuses the first unknown key.
+    pub(super) fn check_known(&self) -> Result<(), ConfigError> {
+        let sections = || {
+            KEYS.iter()
+                .filter_map(|key| Some(key.name.split_once('.')?.0))
+        };
+        let known = |name: &str| {
+            KEYS.iter().any(|key| key.name == name) || sections().any(|section| section == name)
+        };
+        let unknown = self
+            .0
+            .iter()
+            .filter(|(name, _)| !known(name))
+            .min_by_key(|(_, line)| **line);
+        let Some((name, line)) = unknown else {
+            return Ok(());
+        };
+        Err(ConfigError::UnknownKey {
+            line: *line,
+            key: quoted(name.as_bytes()).trim_matches('"').to_owned(),
+            nearest: nearest_key(name),
+        })
+    }
+}
+
+fn collect(text: &str, section: &str, table: &DeTable<'_>, lines: &mut BTreeMap<String, usize>) {
+    for (key, value) in table {
+        let name = match section {
+            "" => key.get_ref().to_string(),
+            section => format!("{section}.{}", key.get_ref()),
+        };
+        lines.insert(name.clone(), line_of(text, Some(key.span())));
+        if let DeValue::Table(table) = value.get_ref() {
+            collect(text, &name, table, lines);
+        }
+    }
+}
+
+/// A key of the same last part in another section, or the one that is spelt most alike.
+fn nearest_key(name: &str) -> Option<&'static str> {
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let moved = KEYS.iter().find(|key| last(key.name) == last(name));
+    let alike = || nearest(name, KEYS.iter().map(|key| key.name));
+    moved.map(|key| key.name).or_else(alike)
+}
