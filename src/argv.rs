@@ -16,21 +16,34 @@ pub struct Typed {
 /// srun's command line: what it was before srun looked the command up.
 pub fn typed() -> Option<Typed> {
     let bytes = std::fs::read("/proc/self/cmdline").ok()?;
-    let words: Vec<Vec<u8>> =
-        bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    let (argc, _) = job_argv()?;
-    let options = words.len().saturating_sub(argc);
-    let multi_prog = words.iter().take(options).any(|word| word == b"--multi-prog");
+    let words: Vec<Vec<u8>> = bytes
+        .strip_suffix(b"\0")?
+        .split(|byte| *byte == 0)
+        .map(<[u8]>::to_vec)
+        .collect();
+    let (count, _) = job_argv()?;
+    let options = words.len().saturating_sub(count);
+    let multi_prog = words
+        .iter()
+        .take(options)
+        .any(|word| word == b"--multi-prog");
     Some(Typed { words, multi_prog })
 }
 
 /// Puts the bare command name back where srun has put the path it found on the submit host.
 pub fn restore_command(typed: &Typed) {
-    let Some((argc, argv)) = job_argv() else { return };
-    let Some(word) = typed.words.len().checked_sub(argc).and_then(|at| typed.words.get(at)) else {
+    let Some((count, argv)) = job_argv() else {
         return;
     };
-    // SAFETY: job_argv gives an array of at least one C string (argc > 0).
+    let Some(word) = typed
+        .words
+        .len()
+        .checked_sub(count)
+        .and_then(|at| typed.words.get(at))
+    else {
+        return;
+    };
+    // SAFETY: job_argv gives an array of at least one C string (count > 0).
     let found = unsafe { CStr::from_ptr(*argv) }.to_bytes();
     let bare = !word.contains(&b'/');
     if bare && found.rsplit(|byte| *byte == b'/').next() == Some(word) {
@@ -70,7 +83,7 @@ fn symbol(name: &CStr) -> Option<*mut c_void> {
     (!address.is_null()).then_some(address)
 }
 
-/// Looked up at run time: rustc links with BIND_NOW, and one missing symbol makes the plugin unloadable.
+/// Looked up at run time: rustc links with `BIND_NOW`, and one missing symbol makes the plugin unloadable.
 fn prepend() -> Option<Prepend> {
     let address = symbol(c"spank_prepend_task_argv")?;
     // SAFETY: the symbol is that function of spank.h, whose type this is.
@@ -79,25 +92,27 @@ fn prepend() -> Option<Prepend> {
 
 /// `S_JOB_ARGV`: none before Slurm has it, or if it is empty.
 fn job_argv() -> Option<(usize, *mut *mut c_char)> {
-    let (mut argc, mut argv): (c_int, *mut *mut c_char) = (0, std::ptr::null_mut());
+    let (mut count, mut argv): (c_int, *mut *mut c_char) = (0, std::ptr::null_mut());
     // SAFETY: spank.h: S_JOB_ARGV takes `int *` and `char ***`; the handle is the running hook's.
     let code = unsafe {
         spank_sys::spank_get_item(
             handle(),
             spank_sys::spank_item_S_JOB_ARGV,
-            &raw mut argc,
+            &raw mut count,
             &raw mut argv,
         )
     };
-    let argc = usize::try_from(argc).ok()?;
-    // SAFETY: argv is not null here, and has argc > 0 entries.
-    let usable = code == 0 && !argv.is_null() && argc > 0 && unsafe { !(*argv).is_null() };
-    usable.then_some((argc, argv))
+    let count = usize::try_from(count).ok()?;
+    // SAFETY: argv is not null here, and has count > 0 entries.
+    let usable = code == 0 && !argv.is_null() && count > 0 && unsafe { !(*argv).is_null() };
+    usable.then_some((count, argv))
 }
 
 /// Swaps the first word for a copy made by Slurm's allocator, since Slurm may free it.
 fn replace_first(argv: *mut *mut c_char, word: &[u8]) {
-    let (Ok(word), Some(strdup)) = (CString::new(word), symbol(c"slurm_xstrdup")) else { return };
+    let (Ok(word), Some(strdup)) = (CString::new(word), symbol(c"slurm_xstrdup")) else {
+        return;
+    };
     // SAFETY: slurm_xstrdup of libslurm has this type; argv's first entry is ours to change (the array is Slurm's
     // own, not a copy), and the old string is left to Slurm: something else may still point at it.
     unsafe {

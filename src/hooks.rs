@@ -130,12 +130,6 @@ unsafe impl Plugin for SpankK8s {
         Ok(())
     }
 
-    fn report_error(&self, _: &mut SpankHandle, error: &dyn Error) {
-        if !error.is::<Reported>() {
-            report::line(&error.to_string());
-        }
-    }
-
     fn setup(&mut self, _: &mut SpankHandle) -> Hook {
         // slurm-spank would install a tracing subscriber that panics at exit under RUST_LOG.
         Ok(())
@@ -146,18 +140,18 @@ macro_rules! hook {
     ($entry:ident, $method:ident) => {
         #[unsafe(no_mangle)]
         #[allow(missing_docs)]
-        pub extern "C" fn $entry(
-            spank: spank_t,
-            argc: c_int,
-            argv: *const *const c_char,
-        ) -> c_int {
+        pub extern "C" fn $entry(spank: spank_t, argc: c_int, argv: *const *const c_char) -> c_int {
             HANDLE.store(spank, Ordering::Relaxed);
             slurm_spank::spank_callback_with_globals::<SpankK8s, _>(|plugin, options, _| {
                 let mut handle = slurm_spank::init_spank_handle(spank, argc, argv, options);
                 // SAFETY: what Plugin's methods ask of their caller is what SPANK promises: one hook at a time, in
                 // the documented order, with a handle that lives as long as the call.
                 let result = plugin.$method(&mut handle);
-                result.inspect_err(|error| plugin.report_error(&mut handle, error.as_ref()))
+                result.inspect_err(|error| {
+                    if !error.is::<Reported>() {
+                        report::line(&error.to_string());
+                    }
+                })
             })
         }
     };

@@ -22,7 +22,10 @@ pub fn check() {
         Ok(config) => {
             let kubeconfig = &config.kubernetes.kubeconfig;
             if let Err(error) = std::fs::File::open(kubeconfig) {
-                log::error!("cannot read the kubeconfig {}: {error}", kubeconfig.display());
+                log::error!(
+                    "cannot read the kubeconfig {}: {error}",
+                    kubeconfig.display()
+                );
             }
         }
         Err(error) => log::error!("{error}; jobs with --k8s-image will fail on this node"),

@@ -22,7 +22,9 @@ pub fn before_launch(spank: &SpankHandle) -> Result<(), ()> {
     if !wanted || spank.context().ok() != Some(Context::Local) {
         return Ok(());
     }
-    let Some(typed) = argv::typed() else { return Ok(()) };
+    let Some(typed) = argv::typed() else {
+        return Ok(());
+    };
     if typed.multi_prog && !argv::can_prepend() {
         report::message(
             "--multi-prog cannot run in a Pod on this version of Slurm",

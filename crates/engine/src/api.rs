@@ -173,15 +173,15 @@ async fn client(kubeconfig: &Path, timeout: Duration) -> Result<Client, ApiError
     let connector = config
         .rustls_https_connector_with_connector(connector)
         .map_err(|e| unreadable(e.into()))?;
-    let http =
-        hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-            .build(connector);
+    let http = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .build(connector);
     let auth = config.auth_layer().map_err(|e| unreadable(e.into()))?;
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(auth)
         .map_err(tower::BoxError::from)
         .service(http);
-    let service = tower::util::BoxService::<Request<Body>, Response<_>, tower::BoxError>::new(service);
+    let service =
+        tower::util::BoxService::<Request<Body>, Response<_>, tower::BoxError>::new(service);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }

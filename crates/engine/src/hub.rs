@@ -26,10 +26,23 @@ const POST_MORTEM: Duration = Duration::from_secs(3);
 
 /// What happened at one of the ends.
 pub enum Event {
-    Shim { task: u32, sender: Sender },
-    FromShim { task: u32, message: Message, descriptors: Vec<OwnedFd> },
-    ShimGone { task: u32 },
-    Agent { sender: Sender, pidfd: OwnedFd, ids: Ids },
+    Shim {
+        task: u32,
+        sender: Sender,
+    },
+    FromShim {
+        task: u32,
+        message: Message,
+        descriptors: Vec<OwnedFd>,
+    },
+    ShimGone {
+        task: u32,
+    },
+    Agent {
+        sender: Sender,
+        pidfd: OwnedFd,
+        ids: Ids,
+    },
     FromAgent(Message),
     AgentGone,
     Pod(Observed),
@@ -139,12 +152,16 @@ impl<'a> Hub<'a> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Shim { task, sender } => self.shim_came(task, sender),
-            Event::FromShim { task, message, descriptors } => {
-                self.from_shim(task, message, descriptors);
+            Event::FromShim {
+                task,
+                message,
+                descriptors,
+            } => {
+                self.shim_said(task, message, descriptors);
             }
             Event::ShimGone { task } => self.shim_gone(task),
             Event::Agent { sender, pidfd, ids } => self.agent_came(sender, pidfd, &ids),
-            Event::FromAgent(message) => self.from_agent(message),
+            Event::FromAgent(message) => self.agent_said(message),
             Event::AgentGone => self.agent_gone(),
             Event::Pod(observed) => self.observed(observed),
         }
@@ -154,13 +171,21 @@ impl<'a> Hub<'a> {
         if let Some(refusal) = &self.refusal {
             sender.send(Message::Refused(refusal.clone()), Vec::new());
         } else if let Some(text) = &self.notice {
-            sender.send(Message::Notice { task, text: text.clone() }, Vec::new());
+            sender.send(
+                Message::Notice {
+                    task,
+                    text: text.clone(),
+                },
+                Vec::new(),
+            );
         }
         self.tasks.entry(task).or_default().shim = Some(sender);
     }
 
-    fn from_shim(&mut self, task: u32, message: Message, descriptors: Vec<OwnedFd>) {
-        let Some(state) = self.tasks.get_mut(&task) else { return };
+    fn shim_said(&mut self, task: u32, message: Message, descriptors: Vec<OwnedFd>) {
+        let Some(state) = self.tasks.get_mut(&task) else {
+            return;
+        };
         match &message {
             Message::Start(start) if start.task == task && state.start.is_none() && !state.sent => {
                 state.start = Some((message, descriptors));
@@ -177,14 +202,17 @@ impl<'a> Hub<'a> {
 
     /// The task ended as Slurm sees it: nothing of it may go on in the Pod.
     fn shim_gone(&mut self, task: u32) {
-        let Some(state) = self.tasks.get_mut(&task) else { return };
+        let Some(state) = self.tasks.get_mut(&task) else {
+            return;
+        };
         state.gone = true;
         state.shim = None;
         state.start = None;
         let cut_off = state.sent && !state.ended;
         if cut_off {
             state.ended = true;
-            self.journal.write("shim_gone", &[("task", Value::from(task))]);
+            self.journal
+                .write("shim_gone", &[("task", Value::from(task))]);
             if let Some(agent) = &self.agent {
                 agent.send(Message::Kill { task }, Vec::new());
             }
@@ -220,10 +248,11 @@ impl<'a> Hub<'a> {
         }
     }
 
-    fn from_agent(&mut self, message: Message) {
+    fn agent_said(&mut self, message: Message) {
         let (task, ends) = match &message {
             Message::Started { task } => {
-                self.journal.write("started", &[("task", Value::from(*task))]);
+                self.journal
+                    .write("started", &[("task", Value::from(*task))]);
                 (*task, false)
             }
             Message::Exited { task, end, usage } => {
@@ -266,7 +295,9 @@ impl<'a> Hub<'a> {
             }
             _ => return,
         };
-        let Some(state) = self.tasks.get_mut(&task) else { return };
+        let Some(state) = self.tasks.get_mut(&task) else {
+            return;
+        };
         state.ended |= ends;
         if let Some(shim) = &state.shim {
             shim.send(message, Vec::new());
@@ -290,7 +321,8 @@ impl<'a> Hub<'a> {
         match observed {
             Observed::Phase(text) => self.journal.write("pod", &[("state", Value::from(text))]),
             Observed::Notice(text) => {
-                self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
+                self.journal
+                    .write("waiting", &[("reason", Value::from(text.as_str()))]);
                 for (task, state) in &self.tasks {
                     if let Some(shim) = &state.shim {
                         let text = text.clone();
@@ -335,7 +367,12 @@ impl<'a> Hub<'a> {
 }
 
 /// Accepts shims and the agent and turns what they say into events.
-pub fn listen(shims: UnixListener, agents: UnixListener, door: &Door, events: &mpsc::Sender<Event>) {
+pub fn listen(
+    shims: UnixListener,
+    agents: UnixListener,
+    door: &Door,
+    events: &mpsc::Sender<Event>,
+) {
     for (listener, role) in [(shims, Role::Shim), (agents, Role::Agent)] {
         let (door, events) = (door.clone(), events.clone());
         tokio::task::spawn_local(async move {
@@ -379,10 +416,12 @@ async fn attend(
         Role::Shim => {
             let task = hello.task;
             let _ = events.send(Event::Shim { task, sender }).await;
-            relay(&mut receiver, events, |message, descriptors| Event::FromShim {
-                task,
-                message,
-                descriptors,
+            relay(&mut receiver, events, |message, descriptors| {
+                Event::FromShim {
+                    task,
+                    message,
+                    descriptors,
+                }
             })
             .await;
             let _ = events.send(Event::ShimGone { task }).await;
@@ -394,7 +433,10 @@ async fn attend(
             };
             let ids = hello.ids;
             let _ = events.send(Event::Agent { sender, pidfd, ids }).await;
-            relay(&mut receiver, events, |message, _| Event::FromAgent(message)).await;
+            relay(&mut receiver, events, |message, _| {
+                Event::FromAgent(message)
+            })
+            .await;
             let _ = events.send(Event::AgentGone).await;
         }
     }

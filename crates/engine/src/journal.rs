@@ -40,17 +40,6 @@ impl Journal {
         }
     }
 
-    /// A journal that writes nothing.
-    #[must_use]
-    pub fn none() -> Self {
-        Self {
-            file: None,
-            start: Instant::now(),
-            job: String::new(),
-            pod: String::new(),
-        }
-    }
-
     /// Appends one phase with its values; `ms` since the step's first entry is added.
     pub fn write(&self, phase: &str, values: &[(&str, Value)]) {
         let Some(mut file) = self.file.as_ref() else {
@@ -84,7 +73,12 @@ fn rotate(path: &Path, max_bytes: u64, keep: u32) {
     }
     let numbered = |n: u32| PathBuf::from(format!("{}.{n}", path.display()));
     let lock = PathBuf::from(format!("{}.lock", path.display()));
-    let Ok(lock) = OpenOptions::new().create(true).truncate(false).write(true).open(lock) else {
+    let Ok(lock) = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(lock)
+    else {
         return;
     };
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
@@ -115,7 +109,10 @@ mod tests {
         }
         let newest = std::fs::read_to_string(dir.path().join("engine.log")).unwrap();
         let entry: Value = serde_json::from_str(newest.trim()).unwrap();
-        assert_eq!((&entry["phase"], &entry["round"]), (&"posted".into(), &3.into()));
+        assert_eq!(
+            (&entry["phase"], &entry["round"]),
+            (&"posted".into(), &3.into())
+        );
         assert!(dir.path().join("engine.log.2").exists());
         assert!(!dir.path().join("engine.log.3").exists());
     }

@@ -47,11 +47,6 @@ impl Sender {
     pub fn send(&self, message: Message, descriptors: Vec<OwnedFd>) -> bool {
         self.queue.try_send((message, descriptors)).is_ok()
     }
-
-    /// Returns when everything queued so far was written, or the link broke.
-    pub async fn closed(&self) {
-        self.queue.closed().await;
-    }
 }
 
 /// Splits a connection and starts its writer.

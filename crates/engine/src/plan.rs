@@ -53,7 +53,10 @@ pub fn check_node(config: &Config) -> Result<(), Refusal> {
         if let Err(error) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
             return Err(Refusal {
                 code: 120,
-                message: format!("{what} {} cannot be used on this node: {error}", path.display()),
+                message: format!(
+                    "{what} {} cannot be used on this node: {error}",
+                    path.display()
+                ),
                 hint: Some("ask the site's admin to install spank-k8s on the node".into()),
             });
         }
@@ -75,7 +78,10 @@ pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Result<Pod,
         namespace: kubernetes.namespace.clone(),
         name: name.to_owned(),
         nonce: nonce.to_owned(),
-        node: kubernetes.node_name.clone().unwrap_or_else(|| step.node.clone()),
+        node: kubernetes
+            .node_name
+            .clone()
+            .unwrap_or_else(|| step.node.clone()),
         image: step.image.clone(),
         pull: step.options.pull.unwrap_or(config.pod.pull),
         job_id: step.job_id,
@@ -127,15 +133,24 @@ pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Pa
 }
 
 fn login(uid: u32) -> Option<nix::unistd::User> {
-    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten()
+    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))
+        .ok()
+        .flatten()
 }
 
 fn identity(step: &Step) -> Identity {
     let group = |gid: &u32| {
-        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(*gid)).ok().flatten()?;
+        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(*gid))
+            .ok()
+            .flatten()?;
         Some((*gid, group.name))
     };
-    let groups = step.groups.iter().chain([&step.gid]).filter_map(group).collect();
+    let groups = step
+        .groups
+        .iter()
+        .chain([&step.gid])
+        .filter_map(group)
+        .collect();
     match login(step.uid) {
         Some(user) => Identity {
             user: user.name,
@@ -171,7 +186,13 @@ fn limits() -> BTreeMap<String, Limit> {
     .into_iter()
     .map(|(name, resource)| {
         let limit = getrlimit(resource);
-        (name.to_owned(), Limit { soft: limit.current, hard: limit.maximum })
+        (
+            name.to_owned(),
+            Limit {
+                soft: limit.current,
+                hard: limit.maximum,
+            },
+        )
     })
     .collect()
 }

@@ -19,7 +19,11 @@ pub struct RunDirError {
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RunDirError {
     let path = path.to_owned();
-    move |source| RunDirError { action, path, source }
+    move |source| RunDirError {
+        action,
+        path,
+        source,
+    }
 }
 
 /// A Pod's run folder. Root owns it and anyone may pass through it; what is in it belongs to the job's user.
@@ -78,7 +82,8 @@ impl RunDir {
     pub fn write_grant(&mut self, grant: &Grant) -> Result<(), RunDirError> {
         self.remove_grant();
         let path = self.grants.join(format!("{}.json", grant.pod));
-        let text = serde_json::to_vec(grant).map_err(|error| failed("encode", &path)(error.into()))?;
+        let text =
+            serde_json::to_vec(grant).map_err(|error| failed("encode", &path)(error.into()))?;
         if let Some(all) = self.grants.parent() {
             make_dir(all, 0o700)?;
         }
@@ -92,7 +97,9 @@ impl RunDir {
     }
 
     fn remove_grant(&mut self) {
-        let Some(path) = self.grant.take() else { return };
+        let Some(path) = self.grant.take() else {
+            return;
+        };
         if let Err(error) = std::fs::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -137,7 +144,7 @@ pub fn random() -> Result<String, RunDirError> {
     std::fs::File::open(path)
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(failed("read", path))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), RunDirError> {
@@ -175,12 +182,27 @@ mod tests {
     #[test]
     fn only_the_owner_can_use_what_is_in_the_folder() {
         let run = tempfile::tempdir().unwrap();
-        let me = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        let me = (
+            rustix::process::getuid().as_raw(),
+            rustix::process::getgid().as_raw(),
+        );
         let (mut dir, _sockets) = RunDir::make(run.path(), "p", "n", "ns", me, b"secret").unwrap();
         let mode = |name: &str| {
-            std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777
+            std::fs::metadata(dir.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
         };
-        assert_eq!((mode(""), mode("token"), mode("shim.sock"), mode("agent.sock")), (0o711, 0o400, 0o600, 0o600));
+        assert_eq!(
+            (
+                mode(""),
+                mode("token"),
+                mode("shim.sock"),
+                mode("agent.sock")
+            ),
+            (0o711, 0o400, 0o600, 0o600)
+        );
         dir.remove();
         assert!(!dir.path().exists());
     }

@@ -4,7 +4,7 @@
 //! connects, which is after all forks, and only then starts to work.
 
 use std::io::{PipeWriter, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -81,7 +81,9 @@ impl Session {
                 let _ = open.thread.join();
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                log::error!("the engine did not finish within {deadline:?}; `slurm-k8s gc` removes its Pod");
+                log::error!(
+                    "the engine did not finish within {deadline:?}; `slurm-k8s gc` removes its Pod"
+                );
             }
         }
     }
@@ -112,16 +114,25 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     );
     let namespace = config.kubernetes.namespace.clone();
     let owner = (step.uid, step.gid);
-    let (run_dir, sockets) =
-        RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes())
-            .map_err(on_node)?;
+    let (run_dir, sockets) = RunDir::make(
+        &config.paths.run,
+        &name,
+        &nonce,
+        &namespace,
+        owner,
+        token.as_bytes(),
+    )
+    .map_err(on_node)?;
     let path = run_dir.path().to_owned();
     let grant = plan::grant(&config, step, &name, &nonce, &path);
     let pod = plan::pod(&config, step, &name, &nonce)?;
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {
-        journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+        journal.write(
+            "refused",
+            &[("message", Value::from(refusal.message.as_str()))],
+        );
         if let Ok(mut run_dir) = run_dir.lock() {
             run_dir.remove();
         }
@@ -143,7 +154,10 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             ("created", Value::from(created.is_some())),
         ],
     );
-    let door = Door { token, ids: ids(step) };
+    let door = Door {
+        token,
+        ids: ids(step),
+    };
     let work = Work {
         runtime,
         pods,
@@ -155,8 +169,9 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         config,
         journal,
     };
-    spawn(path, work)
-        .map_err(|error| refusal::because(120, &error, Some("the node is out of processes or memory")))
+    spawn(path, work).map_err(|error| {
+        refusal::because(120, &error, Some("the node is out of processes or memory"))
+    })
 }
 
 /// The groups as getgroups(2) in the container will tell them.
@@ -164,7 +179,11 @@ fn ids(step: &Step) -> Ids {
     let mut groups = step.groups.clone();
     groups.sort_unstable();
     groups.dedup();
-    Ids { uid: step.uid, gid: step.gid, groups }
+    Ids {
+        uid: step.uid,
+        gid: step.gid,
+        groups,
+    }
 }
 
 async fn first_attempt(
@@ -180,7 +199,13 @@ async fn first_attempt(
         Ok(Err(error)) if error.retryable() => Ok((pods, None)),
         Ok(Err(error)) => Err(error),
         Err(_) => {
-            log::debug!("{}", ApiError::Timeout { verb: "POST", seconds: limit.as_secs_f32() });
+            log::debug!(
+                "{}",
+                ApiError::Timeout {
+                    verb: "POST",
+                    seconds: limit.as_secs_f32()
+                }
+            );
             Ok((pods, None))
         }
     }
@@ -197,17 +222,37 @@ fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
             run(work, finished.into());
             let _ = done.send(());
         })?;
-    Ok(Open { run_dir, finish, ended, thread })
+    Ok(Open {
+        run_dir,
+        finish,
+        ended,
+        thread,
+    })
 }
 
 fn run(work: Work, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
-    let Work { runtime, pods, sockets, creation, created, door, tasks, config, journal } = work;
+    let Work {
+        runtime,
+        pods,
+        sockets,
+        creation,
+        created,
+        door,
+        tasks,
+        config,
+        journal,
+    } = work;
     let run_dir = Arc::clone(&creation.run_dir);
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let (name, mut named) = tokio::sync::watch::channel(created.clone());
-        let mut hub = Hub::new(&journal, door.clone(), tasks, config.kubernetes.start_timeout);
+        let mut hub = Hub::new(
+            &journal,
+            door.clone(),
+            tasks,
+            config.kubernetes.start_timeout,
+        );
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
             let patience = Patience {
@@ -224,7 +269,7 @@ fn run(work: Work, finished: OwnedFd) {
             story.abort();
         }
         let created = named.borrow_and_update().clone();
-        leave(hub.into_agent()).await;
+        leave(hub.into_agent());
         delete(&pods, created, &journal).await;
     });
     if let Ok(mut run_dir) = run_dir.lock() {
@@ -268,16 +313,17 @@ async fn readable(fd: OwnedFd) {
     }
 }
 
-/// Waits for the agent's end; kills it when it takes too long.
-async fn leave(agent: Option<OwnedFd>) {
+/// Waits for the agent's end; kills it when it takes too long. Blocks: nothing else is left to do by now.
+fn leave(agent: Option<OwnedFd>) {
     let Some(pidfd) = agent else { return };
-    let gone = async |limit: Duration| match tokio::io::unix::AsyncFd::new(pidfd.as_fd()) {
-        Ok(fd) => tokio::time::timeout(limit, fd.readable()).await.is_ok(),
-        Err(_) => false,
+    let limit = Timespec::try_from(LEAVE).ok();
+    let gone = || {
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        matches!(poll(&mut fds, limit.as_ref()), Ok(1))
     };
-    if !gone(LEAVE).await {
+    if !gone() {
         let _ = pidfd_send_signal(&pidfd, Signal::KILL);
-        gone(LEAVE).await;
+        gone();
     }
 }
 
@@ -288,7 +334,10 @@ async fn delete(pods: &Pods, created: Option<Created>, journal: &Journal) {
         match pods.delete(&created.name, Some(created.uid.as_str())).await {
             Ok(()) => return journal.write("deleted", &[]),
             Err(error) => {
-                journal.write("delete_failed", &[("error", Value::from(error.to_string()))]);
+                journal.write(
+                    "delete_failed",
+                    &[("error", Value::from(error.to_string()))],
+                );
                 if !error.retryable() {
                     return;
                 }

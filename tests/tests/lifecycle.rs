@@ -1,0 +1,265 @@
+//! What is only true of Pods: they appear, can be watched, and are gone afterwards.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::process::Stdio;
+
+use e2e::{ALICE, At, ROOT, accounting, image, in_image, no_pod_of, nodes_are_up, pods, until};
+
+fn submit(script: &str, options: &[&str]) -> String {
+    let mut argv = vec!["sbatch", "--parsable", "--output=/dev/null"];
+    argv.extend(options);
+    ALICE.run_with(&argv, script.as_bytes()).ok().text()
+}
+
+fn running_pod_of(job: &str) -> String {
+    let mut name = String::new();
+    until("the job's Pod runs", || {
+        let label = format!("job-id={job}");
+        let argv = ["kubectl", "get", "pods", "-l", &label, "--no-headers"];
+        let line = ALICE.run(&argv).ok().text();
+        name = line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        line.contains("Running").then_some(()).ok_or(line)
+    });
+    name
+}
+
+#[test]
+fn kubectl_shows_the_job_while_it_runs_and_its_logs() {
+    let out = format!("--output=/mnt/nas/logs.{}", std::process::id());
+    let script = "#!/bin/bash\necho first line\necho on stderr >&2\nsleep 60\n";
+    let job = submit(script, &[&in_image("userland"), &out]);
+    let pod = running_pod_of(&job);
+    assert_eq!(pod, format!("slurm-job-{job}"));
+    until("kubectl logs shows the output", || {
+        let logs = ALICE.run(&["kubectl", "logs", &pod]).ok().text();
+        (logs.contains("first line") && logs.contains("on stderr"))
+            .then_some(())
+            .ok_or(logs)
+    });
+    let wide = ALICE
+        .run(&[
+            "kubectl",
+            "get",
+            "pods",
+            "-l",
+            "app=slurm-job",
+            "-o",
+            "wide",
+        ])
+        .ok()
+        .text();
+    assert!(wide.contains(&pod), "{wide}");
+    let _ = ALICE.run(&["scancel", &job]).ok();
+    no_pod_of(&job);
+    assert!(accounting(&job).contains("CANCELLED"));
+    nodes_are_up();
+}
+
+#[test]
+fn a_distroless_image_runs_its_program() {
+    let ran = ALICE.run(&["srun", &in_image("distroless"), "/app", "exit", "7"]);
+    assert_eq!(ran.code, Some(7), "{}", ran.errors());
+    let ran = ALICE.run_with(
+        &["srun", &in_image("distroless"), "/app", "cat"],
+        b"through\0the Pod",
+    );
+    assert_eq!(ran.stdout, b"through\0the Pod", "{}", ran.errors());
+}
+
+#[test]
+fn a_gibibyte_of_output_is_complete() {
+    let bytes = "1073741824";
+    let ran = ALICE.run(&[
+        "bash",
+        "-c",
+        &format!(
+            "srun {} sh -c 'head -c {bytes} /dev/zero' | tee >(sha256sum >&2) | wc -c",
+            in_image("busybox")
+        ),
+    ]);
+    assert_eq!(ran.text(), bytes, "{}", ran.errors());
+    let zeros = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14";
+    assert!(ran.errors().contains(zeros), "{}", ran.errors());
+}
+
+#[test]
+fn a_step_in_an_allocation_and_one_in_a_plain_script_run_in_pods() {
+    let image = in_image("busybox");
+    let argv = [
+        "salloc",
+        "-Q",
+        "srun",
+        &image,
+        "sh",
+        "-c",
+        "test -e /.slurm-k8s/agent && echo in a Pod",
+    ];
+    assert_eq!(ALICE.run(&argv).ok().text(), "in a Pod");
+    let out = format!("/mnt/nas/step.{}", std::process::id());
+    let script = format!(
+        "#!/bin/bash\nsrun {image} ls -d /.slurm-k8s\nls -d /.slurm-k8s || echo on the host\n"
+    );
+    let job = submit(
+        &script,
+        &["--wait", &format!("--output={out}"), "--error=/dev/null"],
+    );
+    let text = ALICE.run(&["cat", &out]).ok().text();
+    assert_eq!(text, "/.slurm-k8s\non the host", "job {job}");
+}
+
+#[test]
+fn scancel_and_its_signal_reach_the_process() {
+    let out = format!("/mnt/nas/signal.{}", std::process::id());
+    let script =
+        "#!/bin/bash\ntrap 'echo usr1; exit 5' USR1\necho ready\nwhile :; do sleep 0.1; done\n";
+    let job = submit(script, &[&in_image("userland"), &format!("--output={out}")]);
+    until("the script is ready", || {
+        let text = ALICE.run(&["cat", &out]).text();
+        (text == "ready").then_some(()).ok_or(text)
+    });
+    let _ = ALICE.run(&["scancel", "--batch", "-s", "USR1", &job]).ok();
+    let states = accounting(&job);
+    assert!(states.contains("FAILED|5:0"), "{states}");
+    assert_eq!(ALICE.run(&["cat", &out]).ok().text(), "ready\nusr1");
+    no_pod_of(&job);
+}
+
+#[test]
+fn interrupting_srun_ends_the_process_and_the_pod() {
+    let name = format!("--job-name=interrupt{}", std::process::id());
+    let mut command = ALICE.command(&["srun", &name, &in_image("busybox"), "sleep", "300"]);
+    let mut srun = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut job = String::new();
+    until("the job runs", || {
+        job = ALICE
+            .run(&[
+                "squeue",
+                "-h",
+                "-t",
+                "R",
+                "-o",
+                "%i",
+                name.strip_prefix("--job-").map_or("", |n| n),
+                "--me",
+            ])
+            .text();
+        let argv = ["squeue", "-h", "-t", "R", "-o", "%i %j", "--me"];
+        let text = ALICE.run(&argv).ok().text();
+        let wanted = name.trim_start_matches("--job-name=");
+        job = text
+            .lines()
+            .find(|line| line.ends_with(wanted))
+            .and_then(|line| line.split_whitespace().next())
+            .unwrap_or_default()
+            .to_owned();
+        (!job.is_empty()).then_some(()).ok_or(text)
+    });
+    running_pod_of(&job);
+    let _ = ALICE.run(&[
+        "pkill",
+        "-INT",
+        "-u",
+        "alice",
+        "-f",
+        &format!("^srun {name}"),
+    ]);
+    let _ = ALICE.run(&[
+        "pkill",
+        "-INT",
+        "-u",
+        "alice",
+        "-f",
+        &format!("^srun {name}"),
+    ]);
+    let status = srun.wait().unwrap();
+    assert!(!status.success());
+    no_pod_of(&job);
+    nodes_are_up();
+}
+
+#[test]
+fn a_killed_slurmstepd_takes_the_pods_processes_with_it() {
+    let job = submit(
+        "#!/bin/bash\nsleep 4242\n",
+        &[&in_image("userland"), "-w", "node1", "--no-requeue"],
+    );
+    let pod = running_pod_of(&job);
+    let node1 = At {
+        user: "root",
+        host: "node1",
+    };
+    let find = ["pgrep", "-f", "^sleep 4242"];
+    until("the process runs", || {
+        (node1.run(&find).code == Some(0))
+            .then_some(())
+            .ok_or_else(String::new)
+    });
+    let _ = node1
+        .run(&["pkill", "-KILL", "-f", &format!("^slurmstepd: \\[{job}\\.")])
+        .ok();
+    until("no process of the Pod is left", || {
+        let left = node1.run(&find);
+        (left.code == Some(1))
+            .then_some(())
+            .ok_or_else(|| left.text())
+    });
+    // Nobody is left to delete the Pod here; `slurm-k8s gc` will be.
+    let _ = ROOT.run(&["kubectl", "delete", "pod", &pod, "--wait=false"]);
+    let _ = ROOT.run(&["scancel", &job]);
+    no_pod_of(&job);
+    nodes_are_up();
+}
+
+#[test]
+fn the_pod_has_the_users_identity_and_nothing_more() {
+    let script = "grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/self/status | tr -d '\\t'; ls /var/run/secrets 2>&1";
+    let text = ALICE
+        .run(&["srun", &in_image("userland"), "bash", "-c", script])
+        .ok()
+        .text();
+    for expected in [
+        "CapEff:0000000000000000",
+        "NoNewPrivs:1",
+        "Seccomp:2",
+        "No such file",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn jobs_without_the_option_get_no_pod() {
+    let before = pods();
+    let text = ALICE
+        .run(&[
+            "srun",
+            "sh",
+            "-c",
+            "env | grep -c SPANK_K8S; ls -d /.slurm-k8s 2>&1",
+        ])
+        .text();
+    assert!(text.starts_with('0'), "{text}");
+    assert!(before.is_empty() || pods().len() <= before.len());
+}
+
+#[test]
+fn a_command_is_the_images_even_if_the_host_has_it_elsewhere() {
+    // The host has /usr/bin/awk; busybox has it in /bin only.
+    let image = in_image("busybox");
+    assert_eq!(
+        ALICE
+            .run(&["srun", &image, "awk", "BEGIN{print 6*7}"])
+            .ok()
+            .text(),
+        "42"
+    );
+    assert!(image.contains(&self::image("busybox")));
+}
