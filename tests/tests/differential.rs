@@ -1,7 +1,7 @@
 //! The heart of the suite: what plain `srun` and `sbatch` do, the same in a Pod.
 //!
-//! Each command of the tables runs twice, without and with `--k8s-image`; stdout, stderr, exit status and sacct's State,
-//! ExitCode and DerivedExitCode must be equal. `differs` names what may differ, and why.
+//! Each command of the tables runs twice, without and with `--k8s-image`; stdout, stderr, exit status and sacct's `State`,
+//! `ExitCode` and `DerivedExitCode` must be equal. `differs` names what may differ, and why.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -17,11 +17,7 @@ fn running_pod_of(job: &str) -> String {
         let label = format!("job-id={job}");
         let argv = ["kubectl", "get", "pods", "-l", &label, "--no-headers"];
         let line = ALICE.run(&argv).ok().text();
-        name = line
-            .split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        line.split_whitespace().next().unwrap_or_default().clone_into(&mut name);
         line.contains("Running").then_some(()).ok_or(line)
     });
     name
@@ -139,27 +135,14 @@ fn interrupting_srun_ends_the_process_and_the_pod() {
         .unwrap();
     let mut job = String::new();
     until("the job runs", || {
-        job = ALICE
-            .run(&[
-                "squeue",
-                "-h",
-                "-t",
-                "R",
-                "-o",
-                "%i",
-                name.strip_prefix("--job-").map_or("", |n| n),
-                "--me",
-            ])
-            .text();
         let argv = ["squeue", "-h", "-t", "R", "-o", "%i %j", "--me"];
         let text = ALICE.run(&argv).ok().text();
         let wanted = name.trim_start_matches("--job-name=");
-        job = text
-            .lines()
+        text.lines()
             .find(|line| line.ends_with(wanted))
             .and_then(|line| line.split_whitespace().next())
             .unwrap_or_default()
-            .to_owned();
+            .clone_into(&mut job);
         (!job.is_empty()).then_some(()).ok_or(text)
     });
     running_pod_of(&job);
