@@ -1,1 +1,102 @@
 //! The pages in `docs/reference`, made from the tables.
+
+use std::fmt::Write as _;
+
+use crate::config::KEYS;
+use crate::exit_code::{Blame, EXIT_CODES};
+use crate::label::{Kind, LABELS};
+use crate::option::OPTIONS;
+
+const MADE: &str = "<!-- Made from the tables in crates/slurm-k8s-core: UPDATE=1 cargo test -p slurm-k8s-core -->\n";
+
+/// Every page: its file in `docs/reference` and its text.
+#[must_use]
+pub fn pages() -> [(&'static str, String); 5] {
+    [
+        ("options.md", options()),
+        ("config.md", config()),
+        ("k8s.toml", crate::config::sample()),
+        ("exit-codes.md", exit_codes()),
+        ("labels.md", labels()),
+    ]
+}
+
+fn options() -> String {
+    let mut text = format!(
+        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
+    );
+    for spec in OPTIONS {
+        let value = spec
+            .value
+            .map_or_else(String::new, |value| format!("={value}"));
+        let _ = write!(
+            text,
+            "\n## `--{}{value}`\n\n{}\n\nWithout it: {}. Environment: `{}`.\n",
+            spec.name, spec.doc, spec.default, spec.env
+        );
+    }
+    text
+}
+
+fn config() -> String {
+    let mut text = format!(
+        "{MADE}# `/etc/slurm/k8s.toml`\n\nOne file for every host, mode 0644; no file is every default. An unknown key is an error. [k8s.toml](k8s.toml) has every key with its default.\n"
+    );
+    let mut section = None;
+    for key in KEYS {
+        let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if section != Some(of) {
+            section = Some(of);
+            let title = if of.is_empty() {
+                "At the top".to_owned()
+            } else {
+                format!("`[{of}]`")
+            };
+            let _ = write!(
+                text,
+                "\n## {title}\n\n| key | takes | default | what |\n|---|---|---|---|\n"
+            );
+        }
+        let default = key
+            .default
+            .map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
+        let _ = writeln!(
+            text,
+            "| `{name}` | {} | {default} | {} |",
+            key.kind, key.doc
+        );
+    }
+    text
+}
+
+fn exit_codes() -> String {
+    let mut text = format!(
+        "{MADE}# Exit codes of spank-k8s\n\nA task ends as the user's command ended. These are the codes when it could not run, or when nobody knows how it ended; a line `spank-k8s: …` on the task's stderr says why.\n\n| code | what | when | who can mend it |\n|---|---|---|---|\n"
+    );
+    for row in EXIT_CODES {
+        let who: Vec<_> = row.blame.iter().copied().map(Blame::who).collect();
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} |",
+            row.code,
+            row.title,
+            row.meaning,
+            who.join(", ")
+        );
+    }
+    text
+}
+
+fn labels() -> String {
+    let mut text = format!("{MADE}# Labels and annotations of our Pods\n");
+    for (kind, title) in [(Kind::Label, "Labels"), (Kind::Annotation, "Annotations")] {
+        let _ = write!(
+            text,
+            "\n## {title}\n\n| key | example | what |\n|---|---|---|\n"
+        );
+        for row in LABELS.iter().filter(|row| row.kind == kind) {
+            let _ = writeln!(text, "| `{}` | `{}` | {} |", row.key, row.example, row.doc);
+        }
+    }
+    text
+}

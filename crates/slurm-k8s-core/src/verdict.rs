@@ -1,6 +1,10 @@
 //! What a Pod's status means for its job.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerState, Pod, PodStatus};
+
+use crate::exit_code::{LOST, NOT_STARTED, SITE};
+
+mod pull;
 
 /// The judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +32,219 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    fn wait(state: impl Into<String>) -> Self {
+        Self::Wait {
+            state: state.into(),
+        }
+    }
+
+    fn failed(code: u8, message: impl AsRef<str>, hint: &str) -> Self {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        Self::Failed {
+            code,
+            message: one_line(message.as_ref()),
+            hint,
+        }
+    }
+}
+
 /// Judges a Pod of ours by its status alone.
 #[must_use]
 pub fn judge(pod: &Pod) -> Verdict {
-    let _ = pod;
-    Verdict::Wait {
-        state: "pending".into(),
+    let Some(status) = &pod.status else {
+        return Verdict::wait("waiting for the kubelet");
+    };
+    let state = container_state(status);
+    if let Some(ended) = state.and_then(|state| state.terminated.as_ref()) {
+        let (reason, message) = (ended.reason.as_deref(), ended.message.as_deref());
+        let evicted = status.phase.as_deref() == Some("Failed") && status.reason.is_some();
+        return match reason.unwrap_or_default() {
+            "StartError" | "ContainerCannotRun" => start_error(message.unwrap_or_default()),
+            "OOMKilled" => out_of_memory(pod),
+            // The kubelet's reason for the whole Pod says more than the container's exit.
+            _ if evicted => refused(status, true),
+            _ => Verdict::failed(
+                LOST,
+                format!(
+                    "the Pod's first process ended (exit code {}) without reporting how the command ended",
+                    ended.exit_code
+                ),
+                "`kubectl describe pod` and the kubelet's log may tell why",
+            ),
+        };
+    }
+    if status.phase.as_deref() == Some("Failed") {
+        let ran = state.is_some_and(|state| state.running.is_some());
+        return refused(status, ran);
+    }
+    if state.is_some_and(|state| state.running.is_some()) {
+        return Verdict::Running;
+    }
+    match state.and_then(|state| state.waiting.as_ref()) {
+        Some(waiting) => {
+            let image = image(pod);
+            let message = waiting.message.as_deref().unwrap_or_default();
+            self::waiting(
+                waiting.reason.as_deref().unwrap_or_default(),
+                message,
+                image,
+                status,
+            )
+        }
+        None => Verdict::wait("waiting for the kubelet"),
     }
 }
+
+fn container_state(status: &PodStatus) -> Option<&ContainerState> {
+    status.container_statuses.as_ref()?.first()?.state.as_ref()
+}
+
+fn image(pod: &Pod) -> &str {
+    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+    container
+        .and_then(|container| container.image.as_deref())
+        .unwrap_or_default()
+}
+
+fn waiting(reason: &str, message: &str, image: &str, status: &PodStatus) -> Verdict {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
+            pull::judge(image, message)
+        }
+        "InvalidImageName" | "ErrImageNeverPull" | "SignatureValidationFailed" => {
+            pull::refused(reason, image, message)
+        }
+        "RunContainerError" => start_error(message),
+        "CreateContainerError" if transient(message) => Verdict::wait(one_line(message)),
+        "CreateContainerConfigError" | "CreateContainerError" | "CrashLoopBackOff" => {
+            Verdict::failed(
+                NOT_STARTED,
+                format!("the node cannot make the container: {message}"),
+                "ask the cluster's admin",
+            )
+        }
+        _ if has_sandbox(status) => Verdict::wait("pulling the image or making the container"),
+        _ => Verdict::wait("making the sandbox"),
+    }
+}
+
+/// The kubelet tries these again by itself, and they end.
+fn transient(message: &str) -> bool {
+    let texts = [
+        "context deadline exceeded",
+        "is reserved for",
+        "code = Unavailable",
+    ];
+    texts.iter().any(|text| message.contains(text))
+}
+
+fn has_sandbox(status: &PodStatus) -> bool {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.any(|c| c.type_ == "PodReadyToStartContainers" && c.status == "True")
+}
+
+/// What the OCI runtime, our wrapper in front of it, said.
+fn start_error(message: &str) -> Verdict {
+    let cause = runtime_cause(message);
+    if message.contains("no grant") {
+        return Verdict::failed(
+            NOT_STARTED,
+            format!("the node has no grant for this Pod: {cause}"),
+            "slurmstepd and the container runtime must be on the same node, with one paths.run; ask the site's admin",
+        );
+    }
+    if message.contains("slurm-k8s-runtime") && message.contains("fork/exec") {
+        return Verdict::failed(
+            SITE,
+            format!("the OCI runtime wrapper cannot be used on this node: {cause}"),
+            "ask the site's admin to install spank-k8s on the node",
+        );
+    }
+    if message.contains("slurm-k8s/agent\"") || message.contains("slurm-k8s-agent") {
+        return Verdict::failed(
+            SITE,
+            format!("the agent did not get into the container: {cause}"),
+            "kubernetes.runtime_class must be the one that runs slurm-k8s-runtime; ask the site's admin",
+        );
+    }
+    Verdict::failed(
+        NOT_STARTED,
+        format!("the container runtime could not start the container: {cause}"),
+        "ask the cluster's admin",
+    )
+}
+
+/// The last part of the chain that containerd's layers make.
+fn runtime_cause(message: &str) -> &str {
+    let message = message.strip_suffix(": unknown").unwrap_or(message);
+    let layers = [
+        "OCI runtime create failed: ",
+        "OCI runtime start failed: ",
+        "failed to create shim task: ",
+        "failed to create containerd task: ",
+        "did not terminate successfully: ",
+    ];
+    layers.iter().fold(message, |rest, layer| {
+        rest.rsplit_once(layer).map_or(rest, |(_, cause)| cause)
+    })
+}
+
+fn out_of_memory(pod: &Pod) -> Verdict {
+    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+    let limits = container.and_then(|c| c.resources.as_ref()?.limits.as_ref());
+    let limit = limits
+        .and_then(|limits| limits.get("memory"))
+        .map(|quantity| quantity.0.as_str());
+    let of = limit.map_or_else(String::new, |limit| format!(" (limit: {limit} bytes)"));
+    Verdict::failed(
+        LOST,
+        format!("out of memory: the kernel killed the Pod's processes{of}"),
+        "ask Slurm for more with --mem, or let the program use less",
+    )
+}
+
+/// The kubelet refused or ended the whole Pod.
+fn refused(status: &PodStatus, ran: bool) -> Verdict {
+    let reason = status.reason.as_deref().unwrap_or("no reason given");
+    let message = status.message.as_deref().unwrap_or_default();
+    let hint = match reason {
+        "OutOfcpu" | "OutOfmemory" | "OutOfpods" | "OutOfephemeral-storage" => {
+            "Kubernetes has booked the node for other Pods; ask the cluster's admin to keep them off Slurm's nodes, or raise the kubelet's maxPods"
+        }
+        "Evicted" => "the node ran out of what the message names; ask the cluster's admin",
+        "NodeAffinity"
+        | "NodeName"
+        | "NodeSelector"
+        | "TopologyAffinityError"
+        | "UnexpectedAdmissionError"
+        | "AppArmor"
+        | "PodFeatureUnsupported" => {
+            "the kubelet's settings forbid this Pod; ask the cluster's admin"
+        }
+        "NodeShutdown" | "Terminated" | "NodeLost" | "Preempting" => {
+            "the node is going away; submit the job again"
+        }
+        _ => "",
+    };
+    let (code, what) = if ran {
+        (LOST, "ended")
+    } else {
+        (NOT_STARTED, "refused")
+    };
+    Verdict::failed(
+        code,
+        format!("the kubelet {what} the Pod: {reason}: {message}"),
+        hint,
+    )
+}
+
+/// Messages are printed to terminals: one line, no control characters, not a page long.
+fn one_line(text: &str) -> String {
+    let text = text.trim().trim_end_matches(':');
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    clean.take(500).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, line_of};
-use crate::shown::{nearest, quoted};
+use crate::shown::nearest;
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
@@ -208,24 +208,15 @@ impl Lines {
 
     /// Refuses the first unknown key.
     pub(super) fn check_known(&self) -> Result<(), ConfigError> {
-        let sections = || {
-            KEYS.iter()
-                .filter_map(|key| Some(key.name.split_once('.')?.0))
-        };
-        let known = |name: &str| {
-            KEYS.iter().any(|key| key.name == name) || sections().any(|section| section == name)
-        };
-        let unknown = self
-            .0
-            .iter()
-            .filter(|(name, _)| !known(name))
-            .min_by_key(|(_, line)| **line);
-        let Some((name, line)) = unknown else {
+        let known =
+            |name: &str| KEYS.iter().any(|key| key.name == name) || sections().any(|s| s == name);
+        let unknown = self.0.iter().filter(|(name, _)| !known(name));
+        let Some((name, line)) = unknown.min_by_key(|(_, line)| **line) else {
             return Ok(());
         };
         Err(ConfigError::UnknownKey {
             line: *line,
-            key: quoted(name.as_bytes()).trim_matches('"').to_owned(),
+            key: name.escape_debug().to_string(),
             nearest: nearest_key(name),
         })
     }
@@ -244,10 +235,15 @@ fn collect(text: &str, section: &str, table: &DeTable<'_>, lines: &mut BTreeMap<
     }
 }
 
-/// A key of the same last part in another section, or the one that is spelt most alike.
+fn sections() -> impl Iterator<Item = &'static str> {
+    KEYS.iter()
+        .filter_map(|key| Some(key.name.split_once('.')?.0))
+}
+
+/// A key of the same last part in another section, or what is spelt most alike.
 fn nearest_key(name: &str) -> Option<&'static str> {
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
     let moved = KEYS.iter().find(|key| last(key.name) == last(name));
-    let alike = || nearest(name, KEYS.iter().map(|key| key.name));
+    let alike = || nearest(name, KEYS.iter().map(|key| key.name).chain(sections()));
     moved.map(|key| key.name).or_else(alike)
 }

@@ -75,7 +75,7 @@ fn an_unknown_key_names_the_nearest() {
         (
             "[kubernets]\nnamespace = 'a'",
             "line 1: there is no key kubernets",
-            "kubernetes.namespace",
+            "kubernetes",
         ),
         (
             "namespace = 'a'",

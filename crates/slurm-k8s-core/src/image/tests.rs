@@ -110,7 +110,7 @@ proptest! {
     fn the_grammars_own_sentences_are_accepted(
         text in "([a-z0-9]{1,8}(\\.[a-z0-9]{1,8}){1,2}(:[0-9]{1,5})?/)?[a-z0-9]{1,8}((\\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,20})?"
     ) {
-        prop_assume!(!text.ends_with(".sif") && !text.ends_with(".sqsh"));
+        prop_assume!(![".sif", ".sqsh"].iter().any(|file| text.ends_with(file)));
         prop_assert!(parse(&text).is_ok(), "{}", text);
     }
 }

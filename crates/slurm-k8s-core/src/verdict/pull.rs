@@ -1,0 +1,139 @@
+//! Failed pulls: which are worth another try.
+
+use super::{Verdict, one_line};
+use crate::exit_code::IMAGE;
+
+/// Why a pull fails, from the text that containerd or CRI-O gives.
+enum Cause {
+    NotFound,
+    Platform,
+    Login,
+    Certificate,
+    PlainHttp,
+    HostUnknown,
+    Transient,
+}
+
+/// Texts in lower case and what they mean; the first that is found counts. What isn't here is tried again.
+const TEXTS: &[(&str, Cause)] = &[
+    ("no match for platform", Cause::Platform),
+    ("connection refused", Cause::Transient),
+    ("x509:", Cause::Certificate),
+    ("http response to https client", Cause::PlainHttp),
+    ("no such host", Cause::HostUnknown),
+    ("pull access denied", Cause::Login),
+    ("insufficient_scope", Cause::Login),
+    ("unauthorized", Cause::Login),
+    ("authentication required", Cause::Login),
+    ("no basic auth credentials", Cause::Login),
+    ("403 forbidden", Cause::Login),
+    ("manifest unknown", Cause::NotFound),
+    ("name unknown", Cause::NotFound),
+    ("repository does not exist", Cause::NotFound),
+    ("404 not found", Cause::NotFound),
+    ("code = notfound", Cause::NotFound),
+    (": not found", Cause::NotFound),
+];
+
+/// Wrappings that say nothing new; `*` stands for a quoted reference.
+const WRAPPINGS: &[&str] = &[
+    "Back-off pulling image *: ",
+    "ErrImagePull: ",
+    "ImageInspectError: ",
+    "Failed to inspect image *: ",
+    "failed to pull and unpack image *: ",
+    "failed to pull image *: ",
+    "failed to resolve reference *: ",
+    "failed to resolve image: ",
+    "failed to do request: ",
+];
+
+/// Judges `ErrImagePull` and its back-off by the runtime's text.
+pub fn judge(image: &str, message: &str) -> Verdict {
+    let low = message.to_lowercase();
+    let cause = TEXTS
+        .iter()
+        .find(|(text, _)| low.contains(text))
+        .map_or(&Cause::Transient, |(_, cause)| cause);
+    let detail = unwrap(message);
+    let failed =
+        |what: &str, hint: &str| Verdict::failed(IMAGE, format!("the image {image} {what}"), hint);
+    match cause {
+        Cause::NotFound => failed(
+            "does not exist in its registry",
+            "check its name and tag; without a host, the node's default registry is asked",
+        ),
+        Cause::Platform => failed(
+            "has no variant for this node's architecture",
+            "build it for this architecture",
+        ),
+        Cause::Login => failed(
+            &format!("does not exist, or its registry wants a login: {detail}"),
+            "check its name; for a private image ask the cluster's admin for pull credentials",
+        ),
+        Cause::Certificate => failed(
+            &format!("cannot be pulled: the node does not trust its registry: {detail}"),
+            "ask the cluster's admin to give containerd the registry's certificate",
+        ),
+        Cause::PlainHttp => failed(
+            "cannot be pulled: its registry speaks plain http",
+            "ask the cluster's admin to allow that for this registry in containerd",
+        ),
+        Cause::HostUnknown => failed(
+            &format!("cannot be pulled: its registry's name is unknown: {detail}"),
+            "check the host in the image's name",
+        ),
+        Cause::Transient => Verdict::PullRetry {
+            message: one_line(&format!("the image {image} cannot be pulled: {detail}")),
+        },
+    }
+}
+
+/// Judges the reasons that no later try changes.
+pub fn refused(reason: &str, image: &str, message: &str) -> Verdict {
+    let (what, hint) = match reason {
+        "ErrImageNeverPull" => (
+            "is not on this node",
+            "leave --k8s-pull=never out, or have the image put there",
+        ),
+        "InvalidImageName" => (
+            "has a name that the node's container runtime does not accept",
+            "check its name",
+        ),
+        _ => (
+            "is not signed as the cluster's policy wants",
+            "ask the cluster's admin",
+        ),
+    };
+    let text = match reason {
+        "SignatureValidationFailed" => format!("the image {image} {what}: {message}"),
+        _ => format!("the image {image} {what}"),
+    };
+    Verdict::failed(IMAGE, text, hint)
+}
+
+/// The message without its wrappings, so that it is the same in an error and in the back-off after it.
+fn unwrap(message: &str) -> &str {
+    let mut rest = message;
+    loop {
+        let status = rest
+            .strip_prefix("rpc error: code = ")
+            .and_then(|rest| rest.split_once(" desc = "));
+        let inner = status.map(|(_, inner)| inner);
+        let Some(inner) = inner.or_else(|| WRAPPINGS.iter().find_map(|form| strip(rest, form)))
+        else {
+            return rest;
+        };
+        rest = inner;
+    }
+}
+
+fn strip<'a>(text: &'a str, form: &str) -> Option<&'a str> {
+    match form.split_once('*') {
+        None => text.strip_prefix(form),
+        Some((before, after)) => {
+            let quoted = text.strip_prefix(before)?.strip_prefix('"')?;
+            quoted.split_once('"')?.1.strip_prefix(after)
+        }
+    }
+}

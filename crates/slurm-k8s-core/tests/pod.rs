@@ -1,0 +1,107 @@
+//! Whole Pods as files. `UPDATE=1 cargo test -p slurm-k8s-core` writes them anew; look at the diff.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use slurm_k8s_core::name;
+use slurm_k8s_core::pod::{Network, PodRequest, Pull, build};
+
+mod golden_file;
+
+fn batch() -> PodRequest {
+    PodRequest {
+        namespace: "slurm-jobs".into(),
+        name: name::pod(4711, name::BATCH_STEP, 0),
+        nonce: "0123456789abcdef".into(),
+        node: "node1".into(),
+        image: "nas-hub.local:5407/team/tool:1".parse().unwrap(),
+        pull: Pull::Missing,
+        job_id: 4711,
+        step_id: name::BATCH_STEP,
+        node_index: 0,
+        array: None,
+        user: "alice".into(),
+        uid: 1000,
+        gid: 1000,
+        groups: vec![2001, 1000, 2000, 2001],
+        memory_bytes: Some(1 << 30),
+        cluster: "slurm".into(),
+        runtime_class: "slurm-k8s".into(),
+        network: Network::Pod,
+        grace: Duration::from_secs(5),
+        cpu_request: "10m".into(),
+        memory_request: "16Mi".into(),
+    }
+}
+
+fn check(case: &str, request: &PodRequest) {
+    let text = serde_json::to_string_pretty(&build(request)).unwrap() + "\n";
+    golden_file::check(&format!("tests/golden/{case}.json"), &text);
+}
+
+#[test]
+fn a_batch_script() {
+    check("batch", &batch());
+}
+
+#[test]
+fn a_step_of_an_array_task_on_its_second_node() {
+    check(
+        "array-step",
+        &PodRequest {
+            name: name::pod(4712, 3, 1),
+            job_id: 4712,
+            step_id: 3,
+            node_index: 1,
+            array: Some((4711, 7)),
+            node: "node2".into(),
+            ..batch()
+        },
+    );
+}
+
+#[test]
+fn root_on_the_nodes_network_without_a_memory_limit() {
+    check(
+        "root-host-network",
+        &PodRequest {
+            user: "root".into(),
+            uid: 0,
+            gid: 0,
+            groups: Vec::new(),
+            memory_bytes: None,
+            network: Network::Host,
+            pull: Pull::Always,
+            ..batch()
+        },
+    );
+}
+
+#[test]
+fn odd_names_and_less_memory_than_the_request() {
+    check(
+        "odd-user-small-memory",
+        &PodRequest {
+            user: "DOM\\bob@ad.example".into(),
+            memory_bytes: Some(8 << 20),
+            pull: Pull::Never,
+            ..batch()
+        },
+    );
+}
+
+/// Guaranteed Pods would get cores from a static CPU manager, and not Slurm's.
+#[test]
+fn no_pod_is_guaranteed_or_has_a_volume() {
+    let spec = build(&batch()).spec.unwrap();
+    let limits = spec.containers[0]
+        .resources
+        .as_ref()
+        .unwrap()
+        .limits
+        .as_ref()
+        .unwrap();
+    assert!(!limits.contains_key("cpu"));
+    assert!(spec.volumes.is_none());
+}
