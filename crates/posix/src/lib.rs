@@ -1,1 +1,111 @@
-//! See Cargo.toml.
+//! The few calls of the C library that no safe crate has: signals by number, and a process's own end by one.
+
+use std::io;
+
+/// Sends a signal by its number (also a real-time one) to a process; a negative `pid` means a process group, -1 every
+/// process that can be reached (kill(2)).
+pub fn kill(pid: i32, signo: i32) -> io::Result<()> {
+    // SAFETY: kill(2) takes two integers and touches no memory of ours.
+    if unsafe { libc::kill(pid, signo) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends this process by a signal, as if the signal had killed it: default disposition, not blocked, no core file.
+pub fn die_by(signo: i32) -> ! {
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the calls get plain integers and pointers to locals that outlive them; sigset_t is made by sigemptyset
+    // before it is used. No other thread relies on the dispositions: the process ends here.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
+        libc::signal(signo, libc::SIG_DFL);
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signo);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(signo);
+        // A signal that does not end a process by default (or that the kernel keeps from PID 1).
+        libc::_exit(128_i32.saturating_add(signo));
+    }
+}
+
+/// Sets a limit by its number (`RLIMIT_*`); `u64::MAX` is unlimited (setrlimit(2)).
+pub fn set_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the pointer is to a local that outlives the call.
+    if unsafe { libc::setrlimit(resource, &raw const limit) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A limit by its number: soft and hard; `u64::MAX` is unlimited (getrlimit(2)).
+#[must_use]
+pub fn limit(resource: u32) -> Option<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a local that outlives the call.
+    let code = unsafe { libc::getrlimit(resource, &raw mut limit) };
+    (code == 0).then_some((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Waits for one child: its pid, wait status and usage as (user µs, system µs, peak KiB). None if no child is ready
+/// (`block` false) or left (wait4(2)).
+#[must_use]
+pub fn wait(block: bool) -> Option<(i32, i32, (u64, u64, u64))> {
+    let mut status = 0;
+    let flags = if block { 0 } else { libc::WNOHANG };
+    // SAFETY: rusage is plain numbers, for which zero is a value; both pointers are to locals that outlive the call.
+    let (pid, usage) = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        (libc::wait4(-1, &raw mut status, flags, &raw mut usage), usage)
+    };
+    let us = |time: libc::timeval| {
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
+    };
+    let peak = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    (pid > 0).then(|| (pid, status, (us(usage.ru_utime), us(usage.ru_stime), peak)))
+}
+
+/// How a wait status says a process ended: its exit code, or the signal that killed it (wait(2)).
+#[must_use]
+pub fn ended(status: i32) -> Result<u8, i32> {
+    if libc::WIFSIGNALED(status) {
+        Err(libc::WTERMSIG(status))
+    } else {
+        Ok(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))
+    }
+}
+
+/// Blocks every signal in this thread and returns a descriptor that tells them: read them with [`next_signal`].
+pub fn take_signals() -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: the set is filled before it is used; the descriptor is new and nobody else's.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut set);
+        if libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(std::os::fd::OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// The next signal's number; none if there is none now (signalfd(2)).
+#[must_use]
+pub fn next_signal(signals: &std::os::fd::OwnedFd) -> Option<i32> {
+    let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    let count = rustix::io::read(signals, &mut info).ok()?;
+    let number = info.first_chunk::<4>().filter(|_| count == info.len())?;
+    i32::try_from(u32::from_ne_bytes(*number)).ok()
+}
+
+/// A descriptor that this process was started with, by its number; it will not be inherited further.
+pub fn inherited(number: i32) -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: fcntl(2) takes plain integers; it fails if the number is not an open descriptor. Whoever started this
+    // process gave it the descriptor for this one use, so nothing else owns it.
+    unsafe {
+        if libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(std::os::fd::OwnedFd::from_raw_fd(number))
+    }
+}

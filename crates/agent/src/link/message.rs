@@ -38,6 +38,8 @@ pub enum Message {
         /// The local task.
         task: u32,
     },
+    /// Engine → agent: every task has ended; leave.
+    Finish,
     /// Agent → engine → shim: the task's first process runs.
     Started {
         /// The local task.

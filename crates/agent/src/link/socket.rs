@@ -47,7 +47,11 @@ impl Link {
     /// A link over a connected socket.
     #[must_use]
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream, decoder: Decoder::new(), ready: VecDeque::new() }
+        Self {
+            stream,
+            decoder: Decoder::new(),
+            ready: VecDeque::new(),
+        }
     }
 
     /// Sends a message with its descriptors.
@@ -55,12 +59,18 @@ impl Link {
         let bytes = encode(message)?;
         let mut sent = 0;
         while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+            let mut space =
+                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             if sent == 0 && !descriptors.is_empty() {
                 control.push(SendAncillaryMessage::ScmRights(descriptors));
             }
-            match sendmsg(&self.stream, &[IoSlice::new(rest)], &mut control, SendFlags::NOSIGNAL) {
+            match sendmsg(
+                &self.stream,
+                &[IoSlice::new(rest)],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            ) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(io::Error::from(error).into()),
@@ -81,7 +91,12 @@ impl Link {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let count = loop {
             let mut buffers = [IoSliceMut::new(&mut bytes)];
-            match recvmsg(&self.stream, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(
+                &self.stream,
+                &mut buffers,
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            ) {
                 Ok(received) => break received.bytes,
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) => return Ok(false),
