@@ -3,17 +3,31 @@
 mod account;
 mod command;
 mod daemon;
+mod database;
+mod down;
+mod exec;
+mod fault;
+mod folder;
 mod host;
 mod image;
 mod kubernetes;
+mod logs;
+mod munge;
 mod network;
+mod packages;
 mod paths;
 mod process;
+mod product;
+mod site;
+mod slurm;
 mod status;
 mod step;
+mod up;
 mod wait;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::error::Error;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -26,33 +40,120 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     /// Bring everything up, or mend what is broken
-    Up,
+    Up {
+        /// The Slurm version
+        #[arg(long, default_value = "22.05")]
+        slurm: String,
+        /// How many compute nodes
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+        nodes: u8,
+    },
+    /// Show what is ready; exit code 1 when something is not
+    Status,
+    /// Take everything away
+    Down,
+    /// Install the present build of spank-k8s on the hosts
+    Install,
+    /// Run a command on a host
+    Exec {
+        /// The user: alice, bob, root
+        #[arg(long, default_value = "alice")]
+        user: String,
+        /// The host: login, ctl, node1, node2
+        #[arg(long, default_value = "login")]
+        host: String,
+        /// The working directory there; the user's home without it
+        #[arg(long)]
+        cwd: Option<String>,
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Show the daemons' logs
+    Logs {
+        /// Of this host
+        host: Option<String>,
+        /// Of this daemon, the whole of it
+        daemon: Option<String>,
+    },
+    /// Print the full reference of an image in the testbed's registry
+    Image {
+        /// busybox, distroless or userland
+        name: String,
+    },
+    /// Break something on purpose
+    Fault {
+        /// apiserver, kubelet, containerd, registry, slurmd, slurmctld, network or disk; @HOST chooses the host
+        name: String,
+        /// Begin or end it
+        action: Phase,
+    },
+    /// What of the testbed is on this machine
+    #[command(hide = true)]
+    Leftovers,
+    /// Hold a host's namespaces
     #[command(hide = true)]
     Keeper { name: String },
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Phase {
+    Start,
+    Stop,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result: Result<(), Box<dyn std::error::Error>> = match arguments.action {
-        Action::Up => up(),
-        Action::Keeper { name } => host::keeper::run(&name).map(|_| ()).map_err(Into::into),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match act(arguments.action) {
+        Ok(code) => code,
         Err(error) => {
-            let mut error: Option<&dyn std::error::Error> = Some(error.as_ref());
-            while let Some(cause) = error {
-                eprintln!("testbed: {cause}");
-                error = cause.source();
+            let mut cause: Option<&dyn Error> = Some(error.as_ref());
+            while let Some(present) = cause {
+                eprintln!("testbed: {present}");
+                cause = present.source();
             }
-            ExitCode::FAILURE
+            ExitCode::from(error.downcast_ref().map_or(1, exec::ExecError::exit_code))
         }
     }
 }
-fn up() -> Result<(), Box<dyn std::error::Error>> {
-    account::make_shared()?;
-    step::step("hosts", || host::ALL.iter().try_for_each(|h| h.bring_up().map(|_| ())))?;
-    step::step("network", || network::bring_up(host::ALL))?;
-    kubernetes::up(host::NODES)?;
-    Ok(())
+
+fn act(action: Action) -> Result<ExitCode, Box<dyn Error>> {
+    let all_well = match action {
+        Action::Up { slurm, nodes } => {
+            limits();
+            up::run(&site::Site { slurm, nodes: nodes.into() })?
+        }
+        Action::Status => {
+            let rows = status::rows(&site::Site::load()?);
+            print!("{}", status::table(&rows));
+            rows.iter().all(|row| row.ready)
+        }
+        Action::Down => down::run().map(|()| true)?,
+        Action::Install => {
+            limits();
+            up::install().map(|()| true)?
+        }
+        Action::Exec { user, host, cwd, command } => match exec::run(&user, &host, cwd.as_deref(), &command)? {},
+        Action::Logs { host, daemon } => logs::run(host.as_deref(), daemon.as_deref()).map(|()| true)?,
+        Action::Image { name } => up::image(&name).map(|()| true)?,
+        Action::Fault { name, action } => {
+            limits();
+            fault::run(&name, action == Phase::Start).map(|()| true)?
+        }
+        Action::Leftovers => {
+            let left = down::leftovers();
+            left.iter().for_each(|line| println!("{line}"));
+            left.is_empty()
+        }
+        Action::Keeper { name } => match host::keeper::run(&name)? {},
+    };
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What every daemon inherits, whoever calls: a usual umask and all the open files that are allowed.
+fn limits() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let files = getrlimit(Resource::Nofile);
+    // With fewer files the daemons still run.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
 }

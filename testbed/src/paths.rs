@@ -22,7 +22,11 @@ pub fn cache() -> PathBuf {
     std::env::var_os("XDG_CACHE_HOME")
         .filter(|path| !path.is_empty())
         .map_or_else(
-            || std::env::home_dir().unwrap_or_else(|| PathBuf::from("/root")).join(".cache"),
+            || {
+                std::env::home_dir()
+                    .unwrap_or_else(|| PathBuf::from("/root"))
+                    .join(".cache")
+            },
             PathBuf::from,
         )
         .join("spank-k8s")
@@ -31,5 +35,7 @@ pub fn cache() -> PathBuf {
 /// The checkout this program was built from.
 pub fn checkout() -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    package.parent().map_or_else(|| package.clone(), PathBuf::from)
+    package
+        .parent()
+        .map_or_else(|| package.clone(), PathBuf::from)
 }

@@ -22,7 +22,10 @@ impl Process {
         if matches!(fields.next()?, "Z" | "X") {
             return None;
         }
-        Some(Self { pid, started: fields.nth(18)?.parse().ok()? })
+        Some(Self {
+            pid,
+            started: fields.nth(18)?.parse().ok()?,
+        })
     }
 
     /// Whether it still runs.
@@ -62,6 +65,10 @@ impl Process {
 
 /// The ids of all processes of the machine.
 pub fn all() -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
 }

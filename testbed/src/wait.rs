@@ -41,11 +41,20 @@ pub fn until<E: std::error::Error + 'static>(
         match done() {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(source) => return Err(WaitError::Check { what: what.to_owned(), source }),
+            Err(source) => {
+                return Err(WaitError::Check {
+                    what: what.to_owned(),
+                    source,
+                });
+            }
         }
         if Instant::now() >= end {
             let logs = logs.iter().map(|path| last_lines(path)).collect();
-            return Err(WaitError::Late { what: what.to_owned(), limit, logs });
+            return Err(WaitError::Late {
+                what: what.to_owned(),
+                limit,
+                logs,
+            });
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(200));

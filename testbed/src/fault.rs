@@ -1,0 +1,129 @@
+//! Faults on purpose: a daemon that is gone, a cable that is out, a disk that is full.
+
+use crate::command::{self, CommandError};
+use crate::daemon::{Daemon, DaemonError};
+use crate::host::{CTL, Host, NODE1};
+use crate::network::{self, NetworkError};
+use crate::site::{self, Site, SiteError};
+use crate::slurm::{self, SlurmError};
+use std::time::Duration;
+
+/// The file that fills the run file system.
+const FILL: &str = "/run/slurm-k8s/testbed-fill";
+
+/// Why there is no fault, or no end of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// No fault has this name.
+    #[error(
+        "there is no fault {name}: apiserver, registry, slurmctld; apiserver-like per node with @HOST: kubelet, containerd, slurmd, network, disk"
+    )]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// Planned, not there.
+    #[error("the fault {name} is not there yet")]
+    NotYet {
+        /// The name.
+        name: String,
+    },
+    /// No host has this name.
+    #[error("there is no host {name}, or {fault} does not run there")]
+    NoHost {
+        /// The host's name.
+        name: String,
+        /// The fault.
+        fault: &'static str,
+    },
+    /// The testbed's state.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// A daemon.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Slurm did not come back.
+    #[error(transparent)]
+    Slurm(#[from] SlurmError),
+    /// A command on the host.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+/// What can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Daemon { name: &'static str, daemon: &'static str, on_nodes: bool },
+    Network,
+    Disk,
+}
+
+impl Fault {
+    fn named(name: &str) -> Result<Self, FaultError> {
+        let daemon = |name, daemon, on_nodes| Ok(Self::Daemon { name, daemon, on_nodes });
+        match name {
+            "apiserver" => daemon("apiserver", "kube-apiserver", false),
+            "registry" => daemon("registry", "registry", false),
+            "slurmctld" => daemon("slurmctld", "slurmctld", false),
+            "kubelet" => daemon("kubelet", "kubelet", true),
+            "containerd" => daemon("containerd", "containerd", true),
+            "slurmd" => daemon("slurmd", "slurmd", true),
+            "network" => Ok(Self::Network),
+            "disk" => Ok(Self::Disk),
+            "api-slow" => Err(FaultError::NotYet { name: name.to_owned() }),
+            other if other.starts_with("api-error=") => Err(FaultError::NotYet { name: other.to_owned() }),
+            other => Err(FaultError::Unknown { name: other.to_owned() }),
+        }
+    }
+
+    fn host(self, wish: Option<&str>) -> Result<Host, FaultError> {
+        let (fault, default, fits): (_, _, fn(Host) -> bool) = match self {
+            Self::Daemon { name, on_nodes: false, .. } => (name, CTL, |host| host == CTL),
+            Self::Daemon { name, .. } => (name, NODE1, Host::is_node),
+            Self::Network => ("network", NODE1, |_| true),
+            Self::Disk => ("disk", NODE1, Host::is_node),
+        };
+        let Some(name) = wish else { return Ok(default) };
+        let no_host = || FaultError::NoHost { name: name.to_owned(), fault };
+        Host::named(name).filter(|host| fits(*host)).ok_or_else(no_host)
+    }
+}
+
+/// Begins or ends the fault `wish`: a name, or a name and a host as in `kubelet@node2`.
+pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
+    let (name, host) = wish.split_once('@').map_or((wish, None), |(name, host)| (name, Some(host)));
+    let fault = Fault::named(name)?;
+    let host = fault.host(host)?;
+    let _lock = site::lock(Duration::from_secs(60))?;
+    let site = Site::load()?;
+    match fault {
+        Fault::Daemon { daemon, .. } if start => {
+            Daemon::known(host, daemon)?.stop(slurm::PATIENCE)?;
+            println!("{daemon} on {} is stopped", host.name);
+        }
+        Fault::Daemon { daemon, .. } => {
+            Daemon::known(host, daemon)?.start()?;
+            if daemon.starts_with("slurm") {
+                slurm::wait_ready(&site)?;
+            }
+            println!("{daemon} on {} runs", host.name);
+        }
+        Fault::Network => {
+            network::plug(host, !start)?;
+            println!("{}'s cable is {}", host.name, if start { "out" } else { "in" });
+        }
+        Fault::Disk if start => {
+            // dd ends with an error when the file system is full, which is the aim.
+            command::succeeds(host.command("dd", ["if=/dev/zero", &format!("of={FILL}"), "bs=64k"]));
+            println!("/run/slurm-k8s on {} is full ({FILL})", host.name);
+        }
+        Fault::Disk => {
+            command::run(host.command("rm", ["--force", FILL]))?;
+            println!("/run/slurm-k8s on {} has room again", host.name);
+        }
+    }
+    Ok(())
+}

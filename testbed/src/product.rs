@@ -1,0 +1,153 @@
+//! The product itself on the testbed's hosts, from this checkout's build.
+
+use crate::command::{self, CommandError};
+use crate::folder::{self, FolderError};
+use crate::host::{Host, HostError};
+use crate::paths;
+use crate::site::Site;
+use crate::slurm;
+use crate::status::Row;
+use std::path::PathBuf;
+
+const PLUGIN: &str = "/usr/lib/x86_64-linux-gnu/slurm-wlm/spank_k8s.so";
+const PLUGSTACK: &str = "/etc/slurm/plugstack.conf.d/k8s.conf";
+const LIBEXEC: &str = "/usr/libexec/slurm-k8s";
+const RUN: &str = "/run/slurm-k8s";
+
+/// The site's configuration; every other key has its default.
+const CONFIGURATION: &str = "cluster = \"testbed\"\n\n[pod]\nmounts = [\"/home\", \"/mnt/nas\"]\n";
+
+/// Why the product could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProductError {
+    /// There is no build.
+    #[error("{} is not built (run `make build`)", path.display())]
+    NotBuilt {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// A file of the build or checkout could not be read.
+    #[error("could not read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file of a host.
+    #[error(transparent)]
+    File(#[from] HostError),
+    /// A folder of a host.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The run folder could not be mounted.
+    #[error(transparent)]
+    Mount(#[from] CommandError),
+}
+
+/// A file that is installed: what it is, where it comes from, where it goes, its mode.
+struct Artifact {
+    source: &'static str,
+    target: &'static str,
+    mode: u32,
+    nodes_only: bool,
+}
+
+/// The plugin's line comes last: Slurm must not find it before the plugin is there.
+const ARTIFACTS: &[Artifact] = &[
+    Artifact {
+        source: "target/static/x86_64-unknown-linux-gnu/release/slurm-k8s-agent",
+        target: "/usr/libexec/slurm-k8s/slurm-k8s-agent",
+        mode: 0o755,
+        nodes_only: true,
+    },
+    Artifact {
+        source: "target/static/x86_64-unknown-linux-gnu/release/slurm-k8s-runtime",
+        target: "/usr/libexec/slurm-k8s/slurm-k8s-runtime",
+        mode: 0o755,
+        nodes_only: true,
+    },
+    Artifact { source: "target/release/libspank_k8s.so", target: PLUGIN, mode: 0o644, nodes_only: false },
+    Artifact { source: "plugstack.conf.d/k8s.conf", target: PLUGSTACK, mode: 0o644, nodes_only: false },
+];
+
+/// Makes the folders, the configuration and the run file system; they need no build.
+pub fn prepare(site: &Site) -> Result<(), ProductError> {
+    for host in site.hosts() {
+        host.write("/etc/slurm/k8s.toml", CONFIGURATION.as_bytes(), 0o644, 0, 0)?;
+    }
+    for node in site.nodes() {
+        folder::make(*node, LIBEXEC, 0o755, 0, 0)?;
+        folder::make(*node, "/var/log/slurm-k8s", 0o755, 0, 0)?;
+        if !mounted(*node) {
+            folder::make(*node, RUN, 0o711, 0, 0)?;
+            let options = "size=64m,nr_inodes=10k,mode=0711,nosuid,nodev";
+            command::run(node.command("mount", ["-t", "tmpfs", "-o", options, "slurm-k8s", RUN]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Installs the build on all hosts; running jobs keep the files they have open.
+/// True when the plugin or its line changed on a node, so that slurmd must start anew.
+pub fn install(site: &Site) -> Result<bool, ProductError> {
+    let mut files = Vec::new();
+    for artifact in ARTIFACTS {
+        let path = paths::checkout().join(artifact.source);
+        if !path.exists() {
+            return Err(ProductError::NotBuilt { path });
+        }
+        let bytes = std::fs::read(&path).map_err(|source| ProductError::Read { path, source })?;
+        files.push((artifact, bytes));
+    }
+    let mut plugin_changed = false;
+    for host in site.hosts() {
+        for (artifact, bytes) in &files {
+            if artifact.nodes_only && !host.is_node() {
+                continue;
+            }
+            let changed = host.write(artifact.target, bytes, artifact.mode, 0, 0)?;
+            plugin_changed |= changed && host.is_node() && !artifact.nodes_only;
+        }
+    }
+    Ok(plugin_changed)
+}
+
+/// Restarts slurmd on the nodes, which reads the plugin when it starts. slurmctld never loads it.
+pub fn restart_slurmd(site: &Site) -> Result<(), slurm::SlurmError> {
+    for node in site.nodes() {
+        slurm::slurmd(*node).stop(slurm::PATIENCE)?;
+        slurm::slurmd(*node).start()?;
+    }
+    slurm::wait_ready(site)
+}
+
+fn mounted(node: Host) -> bool {
+    command::succeeds(node.command("mountpoint", ["--quiet", RUN]))
+}
+
+/// Whether the installed files are the build's.
+pub fn status(site: &Site) -> Vec<Row> {
+    let row = |host: Host| {
+        let wrong = ARTIFACTS
+            .iter()
+            .filter(|artifact| host.is_node() || !artifact.nodes_only)
+            .find(|artifact| {
+                let built = std::fs::read(paths::checkout().join(artifact.source)).ok();
+                let installed = std::fs::read(host.path(artifact.target)).ok();
+                installed.is_none() || (built.is_some() && installed != built)
+            })
+            .map(|artifact| artifact.target);
+        match wrong {
+            None if host.is_node() && !mounted(host) => {
+                Row::new(host.name, "spank-k8s", false, format!("{RUN} is not mounted"))
+            }
+            None => Row::new(host.name, "spank-k8s", true, "as built"),
+            Some(path) if host.path(path).exists() => {
+                Row::new(host.name, "spank-k8s", true, format!("{path} is older than the build"))
+            }
+            Some(path) => Row::new(host.name, "spank-k8s", false, format!("{path} is not installed")),
+        }
+    };
+    site.hosts().into_iter().map(row).collect()
+}
