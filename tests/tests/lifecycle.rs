@@ -17,7 +17,10 @@ fn running_pod_of(job: &str) -> String {
         let label = format!("job-id={job}");
         let argv = ["kubectl", "get", "pods", "-l", &label, "--no-headers"];
         let line = ALICE.run(&argv).ok().text();
-        line.split_whitespace().next().unwrap_or_default().clone_into(&mut name);
+        line.split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .clone_into(&mut name);
         line.contains("Running").then_some(()).ok_or(line)
     });
     name
