@@ -323,7 +323,9 @@ fn by_speaker(stderr: &[u8]) -> (Vec<String>, Vec<String>) {
         Some((before, _)) => format!("{before}StepId"),
         None => line.to_owned(),
     };
-    text.split('\n').map(unnumbered).partition(|line| line.starts_with("srun: "))
+    text.split('\n')
+        .map(unnumbered)
+        .partition(|line| line.starts_with("srun: "))
 }
 
 fn shown(bytes: &[u8]) -> String {

@@ -303,7 +303,11 @@ impl<'a> Hub<'a> {
             shim.send(message, Vec::new());
         }
         let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
-        if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
+        if let Some(agent) = self
+            .agent
+            .as_ref()
+            .filter(|_| all && self.tasks.values().all(|task| task.ended))
+        {
             agent.send(Message::Finish, Vec::new());
         }
     }

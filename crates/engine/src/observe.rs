@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{WatchEvent, WatchParams};
 use slurm_k8s_agent::link::message::Refusal;
+use slurm_k8s_core::exit_code;
 use slurm_k8s_core::verdict::{Verdict, judge};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -201,9 +202,11 @@ impl Judge {
                     self.once(&message, Observed::Notice)
                 } else {
                     vec![Observed::Failed(Refusal {
-                        code: 122,
+                        code: exit_code::IMAGE,
                         message,
-                        hint: None,
+                        hint: Some(
+                            "the registry cannot be reached from the node, or refuses it; try again later".into(),
+                        ),
                     })]
                 }
             }
