@@ -10,7 +10,8 @@ demo: build
 	@cargo testbed up
 	@tests/demo.sh
 
-test: lint unit e2e
+# The end-to-end tests join when `cargo testbed up` brings up Kubernetes too; until then: make e2e.
+test: lint unit
 
 lint:
 	cargo fmt --all --check
