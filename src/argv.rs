@@ -16,17 +16,10 @@ pub struct Typed {
 /// srun's command line: what it was before srun looked the command up.
 pub fn typed() -> Option<Typed> {
     let bytes = std::fs::read("/proc/self/cmdline").ok()?;
-    let words: Vec<Vec<u8>> = bytes
-        .strip_suffix(b"\0")?
-        .split(|byte| *byte == 0)
-        .map(<[u8]>::to_vec)
-        .collect();
+    let words: Vec<Vec<u8>> = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
     let (count, _) = job_argv()?;
     let options = words.len().saturating_sub(count);
-    let multi_prog = words
-        .iter()
-        .take(options)
-        .any(|word| word == b"--multi-prog");
+    let multi_prog = words.iter().take(options).any(|word| word == b"--multi-prog");
     Some(Typed { words, multi_prog })
 }
 
@@ -35,12 +28,7 @@ pub fn restore_command(typed: &Typed) {
     let Some((count, argv)) = job_argv() else {
         return;
     };
-    let Some(word) = typed
-        .words
-        .len()
-        .checked_sub(count)
-        .and_then(|at| typed.words.get(at))
-    else {
+    let Some(word) = typed.words.len().checked_sub(count).and_then(|at| typed.words.get(at)) else {
         return;
     };
     // SAFETY: job_argv gives an array of at least one C string (count > 0).
@@ -94,14 +82,8 @@ fn prepend() -> Option<Prepend> {
 fn job_argv() -> Option<(usize, *mut *mut c_char)> {
     let (mut count, mut argv): (c_int, *mut *mut c_char) = (0, std::ptr::null_mut());
     // SAFETY: spank.h: S_JOB_ARGV takes `int *` and `char ***`; the handle is the running hook's.
-    let code = unsafe {
-        spank_sys::spank_get_item(
-            handle(),
-            spank_sys::spank_item_S_JOB_ARGV,
-            &raw mut count,
-            &raw mut argv,
-        )
-    };
+    let code =
+        unsafe { spank_sys::spank_get_item(handle(), spank_sys::spank_item_S_JOB_ARGV, &raw mut count, &raw mut argv) };
     let count = usize::try_from(count).ok()?;
     // SAFETY: argv is not null here, and has count > 0 entries.
     let usable = code == 0 && !argv.is_null() && count > 0 && unsafe { !(*argv).is_null() };

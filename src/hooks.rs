@@ -116,9 +116,7 @@ unsafe impl Plugin for SpankK8s {
 
     fn task_init(&mut self, spank: &mut SpankHandle) -> Hook {
         match &self.running {
-            Some(running) => {
-                step::become_shim(running, spank).map_err(|()| Box::new(Reported).into())
-            }
+            Some(running) => step::become_shim(running, spank).map_err(|()| Box::new(Reported).into()),
             None => Ok(()),
         }
     }

@@ -11,8 +11,7 @@ pub const CONFIG: &str = "/etc/slurm/k8s.toml";
 /// Reads the config.
 pub fn config() -> Result<Config, String> {
     let path = Path::new(CONFIG);
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Config::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -22,10 +21,7 @@ pub fn check() {
         Ok(config) => {
             let kubeconfig = &config.kubernetes.kubeconfig;
             if let Err(error) = std::fs::File::open(kubeconfig) {
-                log::error!(
-                    "cannot read the kubeconfig {}: {error}",
-                    kubeconfig.display()
-                );
+                log::error!("cannot read the kubeconfig {}: {error}", kubeconfig.display());
             }
         }
         Err(error) => log::error!("{error}; jobs with --k8s-image will fail on this node"),

@@ -54,11 +54,7 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
     let step = match describe(spank, step_id, &options) {
         Ok(step) => step,
         Err(what) => {
-            return Some(refused(
-                120,
-                format!("Slurm does not tell the step's {what}"),
-                None,
-            ));
+            return Some(refused(120, format!("Slurm does not tell the step's {what}"), None));
         }
     };
     Some(Running {
@@ -72,11 +68,7 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
 
 fn refused(code: u8, message: String, hint: Option<String>) -> Running {
     Running {
-        session: Session::Refused(Refusal {
-            code,
-            message,
-            hint,
-        }),
+        session: Session::Refused(Refusal { code, message, hint }),
         options: JobOptions::default(),
         shim: PathBuf::new(),
         scope: Scope::Task,
@@ -85,11 +77,7 @@ fn refused(code: u8, message: String, hint: Option<String>) -> Running {
 }
 
 fn describe(spank: &SpankHandle, step_id: u32, options: &JobOptions) -> Result<Step, &'static str> {
-    let mib = if step_id == BATCH {
-        spank.job_alloc_mem()
-    } else {
-        spank.step_alloc_mem()
-    };
+    let mib = if step_id == BATCH { spank.job_alloc_mem() } else { spank.step_alloc_mem() };
     let array = match (spank.job_array_id(), spank.job_array_task_id()) {
         (Ok(job), Ok(task)) if job != 0 && task < 0xffff_fff0 => Some((job, task)),
         _ => None,
@@ -131,8 +119,7 @@ fn scope(config: &Config) -> Scope {
         SignalScope::Task => Scope::Task,
         SignalScope::Tree => Scope::Tree,
         SignalScope::Auto => {
-            let path =
-                std::env::var_os("SLURM_CONF").unwrap_or_else(|| "/etc/slurm/slurm.conf".into());
+            let path = std::env::var_os("SLURM_CONF").unwrap_or_else(|| "/etc/slurm/slurm.conf".into());
             proctrack::scope(Path::new(&path))
         }
     }
@@ -163,9 +150,7 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
         Scope::Tree => "tree",
     };
     let set = |name: &str, value: &std::ffi::OsStr| {
-        spank
-            .setenv(format!("SPANK_K8S_SHIM_{name}"), value, true)
-            .map_err(|_| ())
+        spank.setenv(format!("SPANK_K8S_SHIM_{name}"), value, true).map_err(|_| ())
     };
     set("RUN_DIR", open.run_dir().as_os_str())?;
     set("TASK", task.as_ref())?;

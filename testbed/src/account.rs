@@ -17,16 +17,8 @@ pub struct User {
 
 /// The users of the site.
 pub const USERS: &[User] = &[
-    User {
-        name: "alice",
-        uid: 1000,
-        groups: &[("physics", 5001), ("visual", 5002)],
-    },
-    User {
-        name: "bob",
-        uid: 1001,
-        groups: &[("chem", 5003)],
-    },
+    User { name: "alice", uid: 1000, groups: &[("physics", 5001), ("visual", 5002)] },
+    User { name: "bob", uid: 1001, groups: &[("chem", 5003)] },
 ];
 
 /// A shared folder could not be made.
@@ -57,19 +49,10 @@ pub struct UnknownUser {
 pub fn system(name: &str) -> Result<SystemUser, UnknownUser> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let find = |line: &str| {
-        let mut fields = line
-            .strip_prefix(name)?
-            .strip_prefix(':')?
-            .split(':')
-            .skip(1);
-        Some(SystemUser {
-            uid: fields.next()?.parse().ok()?,
-            gid: fields.next()?.parse().ok()?,
-        })
+        let mut fields = line.strip_prefix(name)?.strip_prefix(':')?.split(':').skip(1);
+        Some(SystemUser { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     };
-    passwd.lines().find_map(find).ok_or_else(|| UnknownUser {
-        name: name.to_owned(),
-    })
+    passwd.lines().find_map(find).ok_or_else(|| UnknownUser { name: name.to_owned() })
 }
 
 /// The machine's account files with the site's users added: (path below the root, text).
@@ -92,11 +75,7 @@ pub fn databases() -> Vec<(&'static str, String)> {
             group += &format!("{group_name}:x:{gid}:{name}\n");
         }
     }
-    vec![
-        ("etc/passwd", passwd),
-        ("etc/shadow", shadow),
-        ("etc/group", group),
-    ]
+    vec![("etc/passwd", passwd), ("etc/shadow", shadow), ("etc/group", group)]
 }
 
 /// The lines whose name and number are not among `taken`.
@@ -105,14 +84,9 @@ fn without(text: &str, taken: &[(&str, u32)]) -> String {
         let mut fields = line.split(':');
         let name = fields.next().unwrap_or_default();
         let number: Option<u32> = fields.nth(1).and_then(|field| field.parse().ok());
-        !taken
-            .iter()
-            .any(|(other, id)| *other == name || Some(*id) == number)
+        !taken.iter().any(|(other, id)| *other == name || Some(*id) == number)
     };
-    text.lines()
-        .filter(free)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    text.lines().filter(free).map(|line| format!("{line}\n")).collect()
 }
 
 /// Makes the homes and the site's NAS with the seed's folders.
@@ -122,20 +96,10 @@ pub fn make_shared() -> Result<(), SharedError> {
     make(&paths::state("shared"), 0o711, 0)?;
     make(&paths::state("shared/home"), 0o755, 0)?;
     for user in USERS {
-        make(
-            &paths::state("shared/home").join(user.name),
-            0o700,
-            user.uid,
-        )?;
+        make(&paths::state("shared/home").join(user.name), 0o700, user.uid)?;
     }
     make(&paths::state("shared/nas"), 0o1777, 0)?;
-    for folder in [
-        "results",
-        "slurm-jobs",
-        "slurm-jobs/submit",
-        "slurm-jobs/processed",
-        "slurm-jobs/failed",
-    ] {
+    for folder in ["results", "slurm-jobs", "slurm-jobs/submit", "slurm-jobs/processed", "slurm-jobs/failed"] {
         make(&paths::state("shared/nas").join(folder), 0o1777, 0)?;
     }
     Ok(())
@@ -147,10 +111,7 @@ fn make(path: &Path, mode: u32, owner: u32) -> Result<(), SharedError> {
         chown(path, Some(owner), Some(owner))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
-    make().map_err(|source| SharedError {
-        path: path.to_owned(),
-        source,
-    })
+    make().map_err(|source| SharedError { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

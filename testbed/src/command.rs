@@ -31,19 +31,14 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 /// A command with a clean environment (root's) and no input.
 pub fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
-    command
-        .env_clear()
-        .envs([("PATH", PATH), ("HOME", "/root"), ("LANG", "C.UTF-8")])
-        .stdin(Stdio::null());
+    command.env_clear().envs([("PATH", PATH), ("HOME", "/root"), ("LANG", "C.UTF-8")]).stdin(Stdio::null());
     command
 }
 
 /// Runs it and gives its standard output; on failure the error carries both outputs.
 pub fn run(mut command: Command) -> Result<String, CommandError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .map_err(|source| CommandError::Start { program, source })?;
+    let output = command.output().map_err(|source| CommandError::Start { program, source })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -60,11 +55,7 @@ pub fn run(mut command: Command) -> Result<String, CommandError> {
 
 /// Runs it and says only whether it succeeded.
 pub fn succeeds(mut command: Command) -> bool {
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 fn shown(command: &Command) -> String {
@@ -77,8 +68,5 @@ fn shown(command: &Command) -> String {
 
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    lines
-        .get(lines.len().saturating_sub(20)..)
-        .unwrap_or_default()
-        .join("\n")
+    lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
 }

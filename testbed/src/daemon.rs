@@ -83,20 +83,12 @@ impl Daemon {
         S: Into<String>,
     {
         let argv = argv.into_iter().map(Into::into).collect();
-        Self {
-            host,
-            name: name.to_owned(),
-            argv,
-            env: Vec::new(),
-        }
+        Self { host, name: name.to_owned(), argv, env: Vec::new() }
     }
 
     /// The daemon with this name that was started on this host before.
     pub fn known(host: Host, name: &str) -> Result<Self, DaemonError> {
-        let unknown = || DaemonError::Unknown {
-            name: name.to_owned(),
-            host: host.name,
-        };
+        let unknown = || DaemonError::Unknown { name: name.to_owned(), host: host.name };
         let mut daemon = Self::new(host, name, Vec::<String>::new());
         let record = daemon.record().ok_or_else(unknown)?;
         daemon.argv = record.argv;
@@ -118,9 +110,7 @@ impl Daemon {
 
     /// The file with its standard output and error, on the base machine.
     pub fn log(&self) -> PathBuf {
-        paths::state("log")
-            .join(self.host.name)
-            .join(format!("{}.log", self.name))
+        paths::state("log").join(self.host.name).join(format!("{}.log", self.name))
     }
 
     /// Starts it if it does not run. A daemon that runs with another command line or environment is
@@ -128,26 +118,17 @@ impl Daemon {
     /// True when it was started.
     pub fn start(&self) -> Result<bool, DaemonError> {
         if self.host.keeper().is_none() {
-            return Err(DaemonError::HostDown {
-                name: self.name.clone(),
-                host: self.host.name,
-            });
+            return Err(DaemonError::HostDown { name: self.name.clone(), host: self.host.name });
         }
         if self.running() {
-            let same = self
-                .record()
-                .is_some_and(|record| record.argv == self.argv && record.env == self.env);
+            let same = self.record().is_some_and(|record| record.argv == self.argv && record.env == self.env);
             if same {
                 return Ok(false);
             }
             self.stop(Duration::from_secs(10))?;
         }
         let log = self.open_log()?;
-        let failed = |source| DaemonError::Start {
-            name: self.name.clone(),
-            host: self.host.name,
-            source,
-        };
+        let failed = |source| DaemonError::Start { name: self.name.clone(), host: self.host.name, source };
         let output = log.try_clone().map_err(failed)?;
         let child = self
             .host
@@ -176,19 +157,15 @@ impl Daemon {
     /// Asks it to end (SIGTERM), kills it after `patience`. Its children are its own business.
     pub fn stop(&self, patience: Duration) -> Result<(), DaemonError> {
         match self.process() {
-            Some(process) if !process.end(patience) => Err(DaemonError::Immortal {
-                name: self.name.clone(),
-                host: self.host.name,
-                pid: process.pid,
-            }),
+            Some(process) if !process.end(patience) => {
+                Err(DaemonError::Immortal { name: self.name.clone(), host: self.host.name, pid: process.pid })
+            }
             _ => Ok(()),
         }
     }
 
     fn record_path(&self) -> PathBuf {
-        paths::state("run")
-            .join(self.host.name)
-            .join(format!("{}.json", self.name))
+        paths::state("run").join(self.host.name).join(format!("{}.json", self.name))
     }
 
     fn record(&self) -> Option<Record> {
@@ -196,19 +173,10 @@ impl Daemon {
     }
 
     fn write_record(&self, process: Option<Process>) -> Result<(), DaemonError> {
-        let record = Record {
-            process,
-            argv: self.argv.clone(),
-            env: self.env.clone(),
-        };
+        let record = Record { process, argv: self.argv.clone(), env: self.env.clone() };
         let path = self.record_path();
-        let failed = |source| DaemonError::File {
-            path: path.clone(),
-            source,
-        };
-        let text = serde_json::to_vec(&record)
-            .map_err(std::io::Error::other)
-            .map_err(failed)?;
+        let failed = |source| DaemonError::File { path: path.clone(), source };
+        let text = serde_json::to_vec(&record).map_err(std::io::Error::other).map_err(failed)?;
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(failed)?;
         }
@@ -227,9 +195,6 @@ impl Daemon {
             writeln!(log, "--- testbed: start of {}", self.argv.join(" "))?;
             Ok(log)
         };
-        open().map_err(|source| DaemonError::File {
-            path: self.log(),
-            source,
-        })
+        open().map_err(|source| DaemonError::File { path: self.log(), source })
     }
 }

@@ -143,9 +143,8 @@ fn remove_cgroups() -> Result<(), DownError> {
 
 /// What of ours is there, for tests that `down` leaves nothing: processes, cgroups, files.
 pub fn leftovers() -> Vec<String> {
-    let processes = process::all()
-        .into_iter()
-        .filter_map(|pid| keeper::mark(pid).map(|host| format!("process {pid} of {host}")));
+    let processes =
+        process::all().into_iter().filter_map(|pid| keeper::mark(pid).map(|host| format!("process {pid} of {host}")));
     let cgroups = cgroups().into_iter().map(|path| format!("cgroup {}", path.display()));
     let state = Path::new(paths::STATE).exists().then(|| format!("folder {}", paths::STATE));
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();

@@ -101,8 +101,8 @@ pub fn run(user: &str, host: &str, folder: Option<&str>, line: &[String]) -> Res
     if host.keeper().is_none() {
         return Err(ExecError::Down { host: host.name });
     }
-    let account = Account::find(host, user)
-        .ok_or_else(|| ExecError::NoUser { user: user.to_owned(), host: host.name })?;
+    let account =
+        Account::find(host, user).ok_or_else(|| ExecError::NoUser { user: user.to_owned(), host: host.name })?;
     enter(host).map_err(|source| ExecError::Enter { host: host.name, source })?;
     account.assume().map_err(|source| ExecError::Become { user: user.to_owned(), source })?;
     let folder = folder.unwrap_or(&account.home);

@@ -21,25 +21,13 @@ pub struct Host {
 }
 
 /// The machine users log in to.
-pub const LOGIN: Host = Host {
-    name: "login",
-    ip: Ipv4Addr::new(10, 89, 0, 2),
-};
+pub const LOGIN: Host = Host { name: "login", ip: Ipv4Addr::new(10, 89, 0, 2) };
 /// The machine of slurmctld, slurmdbd, the database, the API server, etcd and the registry.
-pub const CTL: Host = Host {
-    name: "ctl",
-    ip: Ipv4Addr::new(10, 89, 0, 3),
-};
+pub const CTL: Host = Host { name: "ctl", ip: Ipv4Addr::new(10, 89, 0, 3) };
 /// The first compute node.
-pub const NODE1: Host = Host {
-    name: "node1",
-    ip: Ipv4Addr::new(10, 89, 0, 11),
-};
+pub const NODE1: Host = Host { name: "node1", ip: Ipv4Addr::new(10, 89, 0, 11) };
 /// The second compute node.
-pub const NODE2: Host = Host {
-    name: "node2",
-    ip: Ipv4Addr::new(10, 89, 0, 12),
-};
+pub const NODE2: Host = Host { name: "node2", ip: Ipv4Addr::new(10, 89, 0, 12) };
 /// Every host there can be.
 pub const ALL: &[Host] = &[LOGIN, CTL, NODE1, NODE2];
 /// Every compute node there can be.
@@ -116,57 +104,30 @@ impl Host {
 
     /// Writes a file on the host, whole or not at all; missing parent folders are made (0755, root).
     /// A file that is already as asked stays untouched. True when something changed.
-    pub fn write(
-        self,
-        absolute: &str,
-        bytes: &[u8],
-        mode: u32,
-        uid: u32,
-        gid: u32,
-    ) -> Result<bool, HostError> {
+    pub fn write(self, absolute: &str, bytes: &[u8], mode: u32, uid: u32, gid: u32) -> Result<bool, HostError> {
         if self.keeper().is_none() {
             return Err(HostError::Down { host: self.name });
         }
-        self.replace(absolute, bytes, mode, uid, gid)
-            .map_err(|source| HostError::Write {
-                host: self.name,
-                path: absolute.to_owned(),
-                source,
-            })
+        self.replace(absolute, bytes, mode, uid, gid).map_err(|source| HostError::Write {
+            host: self.name,
+            path: absolute.to_owned(),
+            source,
+        })
     }
 
-    fn replace(
-        self,
-        absolute: &str,
-        bytes: &[u8],
-        mode: u32,
-        uid: u32,
-        gid: u32,
-    ) -> std::io::Result<bool> {
+    fn replace(self, absolute: &str, bytes: &[u8], mode: u32, uid: u32, gid: u32) -> std::io::Result<bool> {
         let path = self.path(absolute);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
         let changed = !std::fs::read(&path).is_ok_and(|present| present == bytes);
-        let target = if changed {
-            path.with_added_extension("testbed-new")
-        } else {
-            path.clone()
-        };
+        let target = if changed { path.with_added_extension("testbed-new") } else { path.clone() };
         if changed {
             let _ = std::fs::remove_file(&target);
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&target)?;
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target)?;
             file.write_all(bytes)?;
         }
-        std::os::unix::fs::chown(
-            &target,
-            Some(Uid::from_raw(uid).as_raw()),
-            Some(Gid::from_raw(gid).as_raw()),
-        )?;
+        std::os::unix::fs::chown(&target, Some(Uid::from_raw(uid).as_raw()), Some(Gid::from_raw(gid).as_raw()))?;
         std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode))?;
         if changed {
             std::fs::rename(&target, &path)?;

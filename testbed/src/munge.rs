@@ -48,9 +48,7 @@ pub fn bring_up(host: Host) -> Result<(), MungeError> {
     host.write("/etc/munge/munge.key", &key()?, 0o400, uid, gid)?;
     let daemon = daemon(host);
     daemon.start()?;
-    wait::until(&format!("munged on {}", host.name), Duration::from_secs(20), &[daemon.log()], || {
-        Ok(ready(host))
-    })?;
+    wait::until(&format!("munged on {}", host.name), Duration::from_secs(20), &[daemon.log()], || Ok(ready(host)))?;
     Ok(())
 }
 

@@ -24,9 +24,7 @@ pub fn bring_up(hosts: &[Host]) -> Result<(), NetworkError> {
     if !command::succeeds(lan(&format!("ip link show {BRIDGE}"))) {
         command::run(lan(&format!("ip link add {BRIDGE} type bridge")))?;
     }
-    command::run(lan(&format!(
-        "ip address replace {GATEWAY}/24 dev {BRIDGE}"
-    )))?;
+    command::run(lan(&format!("ip address replace {GATEWAY}/24 dev {BRIDGE}")))?;
     command::run(lan(&format!("ip link set {BRIDGE} up")))?;
     command::run(lan("ip link set lo up"))?;
     command::run(lan("sysctl --quiet --write net.ipv4.ip_forward=1"))?;
@@ -54,8 +52,7 @@ pub fn plug(host: Host, connected: bool) -> Result<(), NetworkError> {
 
 /// Whether the host's cable is in.
 pub fn plugged(host: Host) -> bool {
-    command::run(lan(&format!("ip link show {} up", host.name)))
-        .is_ok_and(|text| !text.trim().is_empty())
+    command::run(lan(&format!("ip link show {} up", host.name))).is_ok_and(|text| !text.trim().is_empty())
 }
 
 /// Whether something listens on this TCP port of the host.
@@ -66,8 +63,7 @@ pub fn listening(host: Host, port: u16) -> bool {
         let text = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
         text.lines().any(|line| {
             let mut fields = line.split_ascii_whitespace().skip(1);
-            fields.next().is_some_and(|local| local.ends_with(&wanted))
-                && fields.nth(1) == Some("0A")
+            fields.next().is_some_and(|local| local.ends_with(&wanted)) && fields.nth(1) == Some("0A")
         })
     })
 }
@@ -81,9 +77,7 @@ fn connect(host: Host) -> Result<(), NetworkError> {
         if cable {
             command::run(lan(&format!("ip link delete {name}")))?;
         }
-        command::run(lan(&format!(
-            "ip link add {name} type veth peer name eth0 netns {pid}"
-        )))?;
+        command::run(lan(&format!("ip link add {name} type veth peer name eth0 netns {pid}")))?;
     }
     command::run(lan(&format!("ip link set {name} master {BRIDGE} up")))?;
     command::run(on(host, "ip link set lo up"))?;
@@ -98,11 +92,7 @@ fn connect(host: Host) -> Result<(), NetworkError> {
 }
 
 fn route_pods(host: Host) -> Result<(), NetworkError> {
-    command::run(lan(&format!(
-        "ip route replace {} via {}",
-        pod_subnet(host),
-        host.ip
-    )))?;
+    command::run(lan(&format!("ip route replace {} via {}", pod_subnet(host), host.ip)))?;
     Ok(())
 }
 
@@ -114,9 +104,6 @@ fn on(host: Host, line: &str) -> Command {
 fn lan(line: &str) -> Command {
     let pid = keeper::lan().map_or(0, |keeper| keeper.pid);
     let mut command = command::clean("nsenter");
-    command
-        .arg(format!("--net=/proc/{pid}/ns/net"))
-        .arg("--")
-        .args(line.split(' '));
+    command.arg(format!("--net=/proc/{pid}/ns/net")).arg("--").args(line.split(' '));
     command
 }

@@ -21,21 +21,12 @@ pub fn state(below: &str) -> PathBuf {
 pub fn cache() -> PathBuf {
     std::env::var_os("XDG_CACHE_HOME")
         .filter(|path| !path.is_empty())
-        .map_or_else(
-            || {
-                std::env::home_dir()
-                    .unwrap_or_else(|| PathBuf::from("/root"))
-                    .join(".cache")
-            },
-            PathBuf::from,
-        )
+        .map_or_else(|| std::env::home_dir().unwrap_or_else(|| PathBuf::from("/root")).join(".cache"), PathBuf::from)
         .join("spank-k8s")
 }
 
 /// The checkout this program was built from.
 pub fn checkout() -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    package
-        .parent()
-        .map_or_else(|| package.clone(), PathBuf::from)
+    package.parent().map_or_else(|| package.clone(), PathBuf::from)
 }

@@ -22,10 +22,7 @@ impl Process {
         if matches!(fields.next()?, "Z" | "X") {
             return None;
         }
-        Some(Self {
-            pid,
-            started: fields.nth(18)?.parse().ok()?,
-        })
+        Some(Self { pid, started: fields.nth(18)?.parse().ok()? })
     }
 
     /// Whether it still runs.
@@ -68,7 +65,5 @@ pub fn all() -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }

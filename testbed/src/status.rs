@@ -20,12 +20,7 @@ pub struct Row {
 impl Row {
     /// A line of the table.
     pub fn new(host: &str, what: &str, ready: bool, found: impl Into<String>) -> Self {
-        Self {
-            host: host.to_owned(),
-            what: what.to_owned(),
-            ready,
-            found: found.into(),
-        }
+        Self { host: host.to_owned(), what: what.to_owned(), ready, found: found.into() }
     }
 }
 
@@ -37,10 +32,7 @@ pub fn table(rows: &[Row]) -> String {
     rows.iter()
         .map(|row| {
             let ready = if row.ready { "ready" } else { "NOT READY" };
-            format!(
-                "{:host$}  {:what$}  {ready:9}  {}\n",
-                row.host, row.what, row.found
-            )
+            format!("{:host$}  {:what$}  {ready:9}  {}\n", row.host, row.what, row.found)
         })
         .collect()
 }

@@ -33,10 +33,7 @@ pub fn step<T, E>(text: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, 
         }
         let verdict = if result.is_ok() { "" } else { " FAILED" };
         let home = if terminal { "\r" } else { "" };
-        say(&format!(
-            "{home}  {text}  {:.1} s{verdict}\n",
-            begin.elapsed().as_secs_f32()
-        ));
+        say(&format!("{home}  {text}  {:.1} s{verdict}\n", begin.elapsed().as_secs_f32()));
         result
     })
 }

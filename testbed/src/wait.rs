@@ -42,19 +42,12 @@ pub fn until<E: std::error::Error + 'static>(
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(source) => {
-                return Err(WaitError::Check {
-                    what: what.to_owned(),
-                    source,
-                });
+                return Err(WaitError::Check { what: what.to_owned(), source });
             }
         }
         if Instant::now() >= end {
             let logs = logs.iter().map(|path| last_lines(path)).collect();
-            return Err(WaitError::Late {
-                what: what.to_owned(),
-                limit,
-                logs,
-            });
+            return Err(WaitError::Late { what: what.to_owned(), limit, logs });
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(200));

@@ -19,15 +19,9 @@ pub struct At {
 }
 
 /// The ordinary user on the login host.
-pub const ALICE: At = At {
-    user: "alice",
-    host: "login",
-};
+pub const ALICE: At = At { user: "alice", host: "login" };
 /// The admin on the login host.
-pub const ROOT: At = At {
-    user: "root",
-    host: "login",
-};
+pub const ROOT: At = At { user: "root", host: "login" };
 
 /// What a command left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +50,7 @@ impl Ran {
     /// Fails the test unless the command ended with 0.
     #[must_use]
     pub fn ok(self) -> Self {
-        assert_eq!(
-            self.code,
-            Some(0),
-            "stdout: {}\nstderr: {}",
-            self.text(),
-            self.errors()
-        );
+        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.text(), self.errors());
         self
     }
 }
@@ -72,9 +60,7 @@ impl At {
     #[must_use]
     pub fn command(self, argv: &[&str]) -> Command {
         let mut command = Command::new(testbed());
-        command
-            .args(["exec", "--user", self.user, "--host", self.host, "--"])
-            .args(argv);
+        command.args(["exec", "--user", self.user, "--host", self.host, "--"]).args(argv);
         command
     }
 
@@ -111,20 +97,9 @@ impl At {
             let _ = Command::new("kill").arg(pid.to_string()).status();
             panic!("{argv:?} did not end within {LIMIT:?}");
         }
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = reader
-            .join()
-            .expect("the reader ends")
-            .expect("the output is read");
+        let Output { status, stdout, stderr } = reader.join().expect("the reader ends").expect("the output is read");
         let _ = writer.join();
-        Ran {
-            code: status.code(),
-            stdout,
-            stderr,
-        }
+        Ran { code: status.code(), stdout, stderr }
     }
 }
 
@@ -136,10 +111,7 @@ fn testbed() -> PathBuf {
 /// The full reference of one of the testbed's images.
 #[must_use]
 pub fn image(name: &str) -> String {
-    let output = Command::new(testbed())
-        .args(["image", name])
-        .output()
-        .expect("the testbed answers");
+    let output = Command::new(testbed()).args(["image", name]).output().expect("the testbed answers");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -180,28 +152,14 @@ pub fn accounting(job: &str) -> String {
 /// The names of our Pods, all namespaces.
 #[must_use]
 pub fn pods() -> String {
-    ROOT.run(&[
-        "kubectl",
-        "get",
-        "pods",
-        "-A",
-        "-l",
-        "app=slurm-job",
-        "-o",
-        "name",
-    ])
-    .ok()
-    .text()
+    ROOT.run(&["kubectl", "get", "pods", "-A", "-l", "app=slurm-job", "-o", "name"]).ok().text()
 }
 
 /// Waits until a job's Pods are gone.
 pub fn no_pod_of(job: &str) {
     until("the job's Pods are gone", || {
         let label = format!("job-id={job}");
-        let left = ROOT
-            .run(&["kubectl", "get", "pods", "-A", "-l", &label, "-o", "name"])
-            .ok()
-            .text();
+        let left = ROOT.run(&["kubectl", "get", "pods", "-A", "-l", &label, "-o", "name"]).ok().text();
         left.is_empty().then_some(()).ok_or(left)
     });
 }
@@ -210,9 +168,7 @@ pub fn no_pod_of(job: &str) {
 pub fn nodes_are_up() {
     until("no node is drained or down", || {
         let states = ALICE.run(&["sinfo", "-h", "-N", "-o", "%N %T"]).ok().text();
-        let bad = states
-            .lines()
-            .any(|line| line.contains("drain") || line.contains("down"));
+        let bad = states.lines().any(|line| line.contains("drain") || line.contains("down"));
         if bad { Err(states) } else { Ok(()) }
     });
 }

@@ -27,12 +27,7 @@ struct Case {
 }
 
 const fn case(name: &'static str, argv: &'static [&'static str]) -> Case {
-    Case {
-        name,
-        argv,
-        input: b"",
-        differs: Nothing,
-    }
+    Case { name, argv, input: b"", differs: Nothing }
 }
 
 const fn sh(name: &'static str, argv: &'static [&'static str]) -> Case {
@@ -40,12 +35,7 @@ const fn sh(name: &'static str, argv: &'static [&'static str]) -> Case {
 }
 
 const fn fed(name: &'static str, argv: &'static [&'static str], input: &'static [u8]) -> Case {
-    Case {
-        name,
-        argv,
-        input,
-        differs: Nothing,
-    }
+    Case { name, argv, input, differs: Nothing }
 }
 
 const SRUN: &[Case] = &[
@@ -64,159 +54,53 @@ const SRUN: &[Case] = &[
     sh("killed by USR1", &["bash", "-c", "kill -USR1 $$"]),
     sh("killed by INT", &["bash", "-c", "kill -INT $$"]),
     sh("killed by PIPE", &["bash", "-c", "kill -PIPE $$"]),
-    sh(
-        "TERM caught",
-        &[
-            "bash",
-            "-c",
-            "trap 'echo caught; exit 7' TERM; kill -TERM $$; sleep 1",
-        ],
-    ),
+    sh("TERM caught", &["bash", "-c", "trap 'echo caught; exit 7' TERM; kill -TERM $$; sleep 1"]),
     case("echo", &["echo", "hello", "world"]),
     case("no final newline", &["printf", "no newline"]),
     case("nothing at all", &["printf", ""]),
-    sh(
-        "both streams",
-        &[
-            "bash",
-            "-c",
-            "echo out; echo err >&2; echo out2; echo err2 >&2",
-        ],
-    ),
+    sh("both streams", &["bash", "-c", "echo out; echo err >&2; echo out2; echo err2 >&2"]),
     sh("stderr only", &["bash", "-c", "echo err >&2"]),
-    sh(
-        "stdout closed",
-        &["bash", "-c", "exec >&-; echo err >&2; exit 3"],
-    ),
-    sh(
-        "stderr closed",
-        &["bash", "-c", "exec 2>&-; echo out; exit 4"],
-    ),
-    sh(
-        "binary",
-        &["perl", "-e", "binmode STDOUT; print map { chr } 0..255"],
-    ),
+    sh("stdout closed", &["bash", "-c", "exec >&-; echo err >&2; exit 3"]),
+    sh("stderr closed", &["bash", "-c", "exec 2>&-; echo out; exit 4"]),
+    sh("binary", &["perl", "-e", "binmode STDOUT; print map { chr } 0..255"]),
     sh("NUL bytes", &["perl", "-e", "print qq(a\\0b\\0) x 1000"]),
-    sh(
-        "one line of 1 MiB",
-        &["perl", "-e", "print 'x' x 1048576, qq(\\n)"],
-    ),
+    sh("one line of 1 MiB", &["perl", "-e", "print 'x' x 1048576, qq(\\n)"]),
     sh("100000 lines", &["seq", "1", "100000"]),
-    sh(
-        "8 MiB of noise",
-        &[
-            "perl",
-            "-e",
-            "srand(1); print pack('N', rand(2**32)) for 1..2097152",
-        ],
-    ),
+    sh("8 MiB of noise", &["perl", "-e", "srand(1); print pack('N', rand(2**32)) for 1..2097152"]),
     sh("much on stderr", &["bash", "-c", "seq 1 20000 >&2"]),
-    sh(
-        "background child ends first",
-        &["bash", "-c", "(sleep 0.2; echo late) & wait; echo done"],
-    ),
-    sh(
-        "background child is left",
-        &["bash", "-c", "sleep 300 & echo parent"],
-    ),
-    sh(
-        "background child ignores TERM",
-        &["bash", "-c", "(trap '' TERM; sleep 300) & echo parent"],
-    ),
-    sh(
-        "double fork",
-        &["bash", "-c", "(setsid sleep 300 &) ; echo parent"],
-    ),
+    sh("background child ends first", &["bash", "-c", "(sleep 0.2; echo late) & wait; echo done"]),
+    sh("background child is left", &["bash", "-c", "sleep 300 & echo parent"]),
+    sh("background child ignores TERM", &["bash", "-c", "(trap '' TERM; sleep 300) & echo parent"]),
+    sh("double fork", &["bash", "-c", "(setsid sleep 300 &) ; echo parent"]),
     fed("stdin to stdout", &["cat"], b"one\ntwo\nthree"),
     fed("stdin empty", &["cat"], b""),
     fed("stdin not read", &["echo", "x"], b"ignored\n"),
-    fed(
-        "stdin read in part",
-        &["head", "-n", "1"],
-        b"first\nsecond\nthird\n",
-    ),
+    fed("stdin read in part", &["head", "-n", "1"], b"first\nsecond\nthird\n"),
     fed("stdin counted", &["wc", "-c"], &[b'z'; 300_000]),
     fed("stdin as a script", &["bash"], b"echo from stdin\nexit 5\n"),
     case("empty argument", &["printf", "[%s]", "", "a", ""]),
     case(
         "odd arguments",
-        &[
-            "printf", "[%s]\\n", "a b", "$HOME", "$(id)", "`id`", "'", "\"", "\\", "*", "$$",
-            "$(X)", "é", "--", "-n",
-        ],
+        &["printf", "[%s]\\n", "a b", "$HOME", "$(id)", "`id`", "'", "\"", "\\", "*", "$$", "$(X)", "é", "--", "-n"],
     ),
     case("arguments with newlines", &["printf", "[%s]", "a\nb", "\t"]),
-    sh(
-        "exit in a pipe",
-        &["bash", "-c", "set -o pipefail; false | true"],
-    ),
-    sh(
-        "SIGPIPE is the default",
-        &["bash", "-c", "yes | head -n 1; echo ${PIPESTATUS[0]}"],
-    ),
+    sh("exit in a pipe", &["bash", "-c", "set -o pipefail; false | true"]),
+    sh("SIGPIPE is the default", &["bash", "-c", "yes | head -n 1; echo ${PIPESTATUS[0]}"]),
     sh("umask", &["bash", "-c", "umask; umask 077; umask"]),
-    sh(
-        "ids",
-        &["bash", "-c", "id -u; id -g; id -G | tr ' ' '\\n' | sort -n"],
-    ),
-    sh(
-        "names",
-        &["bash", "-c", "id -un; id -gn; echo $HOME; cd ~ && pwd"],
-    ),
+    sh("ids", &["bash", "-c", "id -u; id -g; id -G | tr ' ' '\\n' | sort -n"]),
+    sh("names", &["bash", "-c", "id -un; id -gn; echo $HOME; cd ~ && pwd"]),
     sh("working directory", &["pwd"]),
-    sh(
-        "soft limits",
-        &[
-            "bash",
-            "-c",
-            "for l in c d f l n s t u v; do ulimit -S -$l; done",
-        ],
-    ),
-    sh(
-        "hard limits",
-        &[
-            "bash",
-            "-c",
-            "for l in c d f l n s t u v; do ulimit -H -$l; done",
-        ],
-    ),
-    sh(
-        "cpu mask",
-        &[
-            "bash",
-            "-c",
-            "grep Cpus_allowed_list /proc/self/status; nproc",
-        ],
-    ),
-    sh(
-        "signals blocked and ignored",
-        &["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"],
-    ),
+    sh("soft limits", &["bash", "-c", "for l in c d f l n s t u v; do ulimit -S -$l; done"]),
+    sh("hard limits", &["bash", "-c", "for l in c d f l n s t u v; do ulimit -H -$l; done"]),
+    sh("cpu mask", &["bash", "-c", "grep Cpus_allowed_list /proc/self/status; nproc"]),
+    sh("signals blocked and ignored", &["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"]),
     sh("nice", &["nice"]),
-    sh(
-        "ranks",
-        &[
-            "bash",
-            "-c",
-            "echo $SLURM_PROCID $SLURM_LOCALID $SLURM_NTASKS $SLURM_NODEID $SLURMD_NODENAME",
-        ],
-    ),
+    sh("ranks", &["bash", "-c", "echo $SLURM_PROCID $SLURM_LOCALID $SLURM_NTASKS $SLURM_NODEID $SLURMD_NODENAME"]),
     sh(
         "files in the home",
-        &[
-            "bash",
-            "-c",
-            "echo data > ~/differential.$SLURM_PROCID && cat ~/differential.0 && rm ~/differential.0",
-        ],
+        &["bash", "-c", "echo data > ~/differential.$SLURM_PROCID && cat ~/differential.0 && rm ~/differential.0"],
     ),
-    sh(
-        "python",
-        &[
-            "python3",
-            "-c",
-            "import sys; print(sys.version_info.major); sys.exit(9)",
-        ],
-    ),
+    sh("python", &["python3", "-c", "import sys; print(sys.version_info.major); sys.exit(9)"]),
     sh("perl", &["perl", "-e", "print qq(perl\\n); exit 8"]),
     Case {
         // Slurm's words name execve and slurmstepd, ours name the image.
@@ -242,24 +126,12 @@ const SBATCH: &[(&str, &str)] = &[
     ("killed", "#!/bin/bash\nkill -9 $$\n"),
     ("arguments", "#!/bin/bash\nprintf '[%s]' \"$#\" \"$@\"\n"),
     ("sh", "#!/bin/sh\necho sh $0 | sed 's/job[0-9]*/job/'\n"),
-    (
-        "python",
-        "#!/usr/bin/python3\nimport sys\nprint(sys.argv[1:])\nsys.exit(4)\n",
-    ),
+    ("python", "#!/usr/bin/python3\nimport sys\nprint(sys.argv[1:])\nsys.exit(4)\n"),
     ("env python", "#!/usr/bin/env python3\nprint('env')\n"),
-    (
-        "perl with an option",
-        "#!/usr/bin/perl -w\nprint \"perl @ARGV\\n\"; exit 6;\n",
-    ),
+    ("perl with an option", "#!/usr/bin/perl -w\nprint \"perl @ARGV\\n\"; exit 6;\n"),
     ("no newline at the end", "#!/bin/bash\nprintf x"),
-    (
-        "order of the two streams",
-        "#!/bin/bash\nfor i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done\n",
-    ),
-    (
-        "directives",
-        "#!/bin/bash\n#SBATCH --job-name=directive\necho $SLURM_JOB_NAME\n",
-    ),
+    ("order of the two streams", "#!/bin/bash\nfor i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done\n"),
+    ("directives", "#!/bin/bash\n#SBATCH --job-name=directive\necho $SLURM_JOB_NAME\n"),
     ("background", "#!/bin/bash\nsleep 300 &\necho left\n"),
     ("stdin is empty", "#!/bin/bash\ncat; echo end\n"),
 ];
@@ -277,23 +149,15 @@ fn ended(prefix: &str, count: usize) -> BTreeMap<String, String> {
     let mut jobs = BTreeMap::new();
     until("sacct knows every job's end", || {
         let fields = "--format=JobName%60,State,ExitCode,DerivedExitCode";
-        let text = ALICE
-            .run(&["sacct", "-n", "-P", "-X", "-S", "now-1hour", fields])
-            .text();
+        let text = ALICE.run(&["sacct", "-n", "-P", "-X", "-S", "now-1hour", fields]).text();
         jobs = text
             .lines()
             .filter(|line| line.starts_with(prefix))
-            .filter(|line| {
-                !["RUNNING", "PENDING", "COMPLETING"]
-                    .iter()
-                    .any(|s| line.contains(s))
-            })
+            .filter(|line| !["RUNNING", "PENDING", "COMPLETING"].iter().any(|s| line.contains(s)))
             .filter_map(|line| line.split_once('|'))
             .map(|(name, rest)| (name.to_owned(), rest.to_owned()))
             .collect();
-        (jobs.len() == count)
-            .then_some(())
-            .ok_or_else(|| format!("{} of {count}", jobs.len()))
+        (jobs.len() == count).then_some(()).ok_or_else(|| format!("{} of {count}", jobs.len()))
     });
     jobs
 }
@@ -323,9 +187,7 @@ fn by_speaker(stderr: &[u8]) -> (Vec<String>, Vec<String>) {
         Some((before, _)) => format!("{before}StepId"),
         None => line.to_owned(),
     };
-    text.split('\n')
-        .map(unnumbered)
-        .partition(|line| line.starts_with("srun: "))
+    text.split('\n').map(unnumbered).partition(|line| line.starts_with("srun: "))
 }
 
 fn shown(bytes: &[u8]) -> String {
@@ -348,27 +210,15 @@ fn srun_in_a_pod_is_srun() {
             different.push(format!("exit: plain {:?}, Pod {:?}", plain.code, pod.code));
         }
         if plain.stdout != pod.stdout {
-            different.push(format!(
-                "stdout: plain {}, Pod {}",
-                shown(&plain.stdout),
-                shown(&pod.stdout)
-            ));
+            different.push(format!("stdout: plain {}, Pod {}", shown(&plain.stdout), shown(&pod.stdout)));
         }
         if case.differs != Stderr && by_speaker(&plain.stderr) != by_speaker(&pod.stderr) {
-            different.push(format!(
-                "stderr: plain {}, Pod {}",
-                shown(&plain.stderr),
-                shown(&pod.stderr)
-            ));
+            different.push(format!("stderr: plain {}, Pod {}", shown(&plain.stderr), shown(&pod.stderr)));
         } else if plain.code != pod.code {
             different.push(format!("stderr of the Pod: {}", shown(&pod.stderr)));
         }
         if !different.is_empty() {
-            failures.lock().unwrap().push(format!(
-                "{}:\n    {}",
-                case.name,
-                different.join("\n    ")
-            ));
+            failures.lock().unwrap().push(format!("{}:\n    {}", case.name, different.join("\n    ")));
         }
     });
     let mut failures = failures.into_inner().unwrap();
@@ -377,19 +227,11 @@ fn srun_in_a_pod_is_srun() {
         let plain = &jobs[&format!("{prefix}-{at:02}-plain")];
         let pod = &jobs[&format!("{prefix}-{at:02}-pod")];
         if plain != pod {
-            failures.push(format!(
-                "{}:\n    sacct: plain {plain}, Pod {pod}",
-                case.name
-            ));
+            failures.push(format!("{}:\n    sacct: plain {plain}, Pod {pod}", case.name));
         }
     }
     println!("{} commands compared", SRUN.len());
-    assert!(
-        failures.is_empty(),
-        "{} differ:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
     until("no Pod is left", || {
         let left = pods();
         left.is_empty().then_some(()).ok_or(left)
@@ -398,23 +240,12 @@ fn srun_in_a_pod_is_srun() {
 }
 
 fn sbatch(script: &str, image: Option<&str>) -> (String, String, String) {
-    let folder = ROOT
-        .run(&["mktemp", "-d", "/mnt/nas/batch.XXXXXX"])
-        .ok()
-        .text();
+    let folder = ROOT.run(&["mktemp", "-d", "/mnt/nas/batch.XXXXXX"]).ok().text();
     let _ = ROOT.run(&["chmod", "0777", &folder]).ok();
     let path = format!("{folder}/job.sh");
     let _ = ALICE.run_with(&["tee", &path], script.as_bytes()).ok();
     let out = format!("--output={folder}/out");
-    let mut argv = vec![
-        "sbatch",
-        "--parsable",
-        "--wait",
-        "-w",
-        "node2",
-        "--mem=256M",
-        &out,
-    ];
+    let mut argv = vec!["sbatch", "--parsable", "--wait", "-w", "node2", "--mem=256M", &out];
     argv.extend(image);
     argv.extend([path.as_str(), "one", "two three"]);
     let job = ALICE.run(&argv).text();
@@ -422,18 +253,12 @@ fn sbatch(script: &str, image: Option<&str>) -> (String, String, String) {
     until("the job's output file exists", || {
         let read = ALICE.run(&["cat", &format!("{folder}/out")]);
         output = String::from_utf8_lossy(&read.stdout).into_owned();
-        (read.code == Some(0))
-            .then_some(())
-            .ok_or_else(|| read.errors())
+        (read.code == Some(0)).then_some(()).ok_or_else(|| read.errors())
     });
     let states = accounting(&job);
     let _ = ROOT.run(&["rm", "-r", &folder]).ok();
     // The folder's name is random, the job's number its own.
-    (
-        job.clone(),
-        output.replace(&folder, "FOLDER").replace(&job, "JOB"),
-        states,
-    )
+    (job.clone(), output.replace(&folder, "FOLDER").replace(&job, "JOB"), states)
 }
 
 #[test]
@@ -452,11 +277,6 @@ fn sbatch_in_a_pod_is_sbatch() {
     });
     let failures = failures.into_inner().unwrap();
     println!("{} scripts compared", SBATCH.len());
-    assert!(
-        failures.is_empty(),
-        "{} differ:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
     nodes_are_up();
 }

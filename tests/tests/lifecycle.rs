@@ -17,10 +17,7 @@ fn running_pod_of(job: &str) -> String {
         let label = format!("job-id={job}");
         let argv = ["kubectl", "get", "pods", "-l", &label, "--no-headers"];
         let line = ALICE.run(&argv).ok().text();
-        line.split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .clone_into(&mut name);
+        line.split_whitespace().next().unwrap_or_default().clone_into(&mut name);
         line.contains("Running").then_some(()).ok_or(line)
     });
     name
@@ -35,22 +32,9 @@ fn kubectl_shows_the_job_while_it_runs_and_its_logs() {
     assert_eq!(pod, format!("slurm-job-{job}"));
     until("kubectl logs shows the output", || {
         let logs = ALICE.run(&["kubectl", "logs", &pod]).ok().text();
-        (logs.contains("first line") && logs.contains("on stderr"))
-            .then_some(())
-            .ok_or(logs)
+        (logs.contains("first line") && logs.contains("on stderr")).then_some(()).ok_or(logs)
     });
-    let wide = ALICE
-        .run(&[
-            "kubectl",
-            "get",
-            "pods",
-            "-l",
-            "app=slurm-job",
-            "-o",
-            "wide",
-        ])
-        .ok()
-        .text();
+    let wide = ALICE.run(&["kubectl", "get", "pods", "-l", "app=slurm-job", "-o", "wide"]).ok().text();
     assert!(wide.contains(&pod), "{wide}");
     let _ = ALICE.run(&["scancel", &job]).ok();
     no_pod_of(&job);
@@ -62,10 +46,7 @@ fn kubectl_shows_the_job_while_it_runs_and_its_logs() {
 fn a_distroless_image_runs_its_program() {
     let ran = ALICE.run(&["srun", &in_image("distroless"), "/app", "exit", "7"]);
     assert_eq!(ran.code, Some(7), "{}", ran.errors());
-    let ran = ALICE.run_with(
-        &["srun", &in_image("distroless"), "/app", "cat"],
-        b"through\0the Pod",
-    );
+    let ran = ALICE.run_with(&["srun", &in_image("distroless"), "/app", "cat"], b"through\0the Pod");
     assert_eq!(ran.stdout, b"through\0the Pod", "{}", ran.errors());
 }
 
@@ -75,10 +56,7 @@ fn a_gibibyte_of_output_is_complete() {
     let ran = ALICE.run(&[
         "bash",
         "-c",
-        &format!(
-            "srun {} sh -c 'head -c {bytes} /dev/zero' | tee >(sha256sum >&2) | wc -c",
-            in_image("busybox")
-        ),
+        &format!("srun {} sh -c 'head -c {bytes} /dev/zero' | tee >(sha256sum >&2) | wc -c", in_image("busybox")),
     ]);
     assert_eq!(ran.text(), bytes, "{}", ran.errors());
     let zeros = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14";
@@ -88,24 +66,11 @@ fn a_gibibyte_of_output_is_complete() {
 #[test]
 fn a_step_in_an_allocation_and_one_in_a_plain_script_run_in_pods() {
     let image = in_image("busybox");
-    let argv = [
-        "salloc",
-        "-Q",
-        "srun",
-        &image,
-        "sh",
-        "-c",
-        "test -e /.slurm-k8s/agent && echo in a Pod",
-    ];
+    let argv = ["salloc", "-Q", "srun", &image, "sh", "-c", "test -e /.slurm-k8s/agent && echo in a Pod"];
     assert_eq!(ALICE.run(&argv).ok().text(), "in a Pod");
     let out = format!("/mnt/nas/step.{}", std::process::id());
-    let script = format!(
-        "#!/bin/bash\nsrun {image} ls -d /.slurm-k8s\nls -d /.slurm-k8s || echo on the host\n"
-    );
-    let job = submit(
-        &script,
-        &["--wait", &format!("--output={out}"), "--error=/dev/null"],
-    );
+    let script = format!("#!/bin/bash\nsrun {image} ls -d /.slurm-k8s\nls -d /.slurm-k8s || echo on the host\n");
+    let job = submit(&script, &["--wait", &format!("--output={out}"), "--error=/dev/null"]);
     let text = ALICE.run(&["cat", &out]).ok().text();
     assert_eq!(text, "/.slurm-k8s\non the host", "job {job}");
 }
@@ -113,8 +78,7 @@ fn a_step_in_an_allocation_and_one_in_a_plain_script_run_in_pods() {
 #[test]
 fn scancel_and_its_signal_reach_the_process() {
     let out = format!("/mnt/nas/signal.{}", std::process::id());
-    let script =
-        "#!/bin/bash\ntrap 'echo usr1; exit 5' USR1\necho ready\nwhile :; do sleep 0.1; done\n";
+    let script = "#!/bin/bash\ntrap 'echo usr1; exit 5' USR1\necho ready\nwhile :; do sleep 0.1; done\n";
     let job = submit(script, &[&in_image("userland"), &format!("--output={out}")]);
     until("the script is ready", || {
         let text = ALICE.run(&["cat", &out]).text();
@@ -125,10 +89,7 @@ fn scancel_and_its_signal_reach_the_process() {
     assert!(states.contains("FAILED|5:0"), "{states}");
     // Where Slurm signals every process of a step (proctrack/linuxproc), bash also tells its child's end.
     let text = ALICE.run(&["cat", &out]).ok().text();
-    assert!(
-        text.starts_with("ready\n") && text.ends_with("usr1"),
-        "{text}"
-    );
+    assert!(text.starts_with("ready\n") && text.ends_with("usr1"), "{text}");
     no_pod_of(&job);
 }
 
@@ -136,11 +97,7 @@ fn scancel_and_its_signal_reach_the_process() {
 fn interrupting_srun_ends_the_process_and_the_pod() {
     let name = format!("--job-name=interrupt{}", std::process::id());
     let mut command = ALICE.command(&["srun", &name, &in_image("busybox"), "sleep", "300"]);
-    let mut srun = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut srun = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut job = String::new();
     until("the job runs", || {
         let argv = ["squeue", "-h", "-t", "R", "-o", "%i %j", "--me"];
@@ -154,22 +111,8 @@ fn interrupting_srun_ends_the_process_and_the_pod() {
         (!job.is_empty()).then_some(()).ok_or(text)
     });
     running_pod_of(&job);
-    let _ = ALICE.run(&[
-        "pkill",
-        "-INT",
-        "-u",
-        "alice",
-        "-f",
-        &format!("^srun {name}"),
-    ]);
-    let _ = ALICE.run(&[
-        "pkill",
-        "-INT",
-        "-u",
-        "alice",
-        "-f",
-        &format!("^srun {name}"),
-    ]);
+    let _ = ALICE.run(&["pkill", "-INT", "-u", "alice", "-f", &format!("^srun {name}")]);
+    let _ = ALICE.run(&["pkill", "-INT", "-u", "alice", "-f", &format!("^srun {name}")]);
     let status = srun.wait().unwrap();
     assert!(!status.success());
     no_pod_of(&job);
@@ -178,40 +121,18 @@ fn interrupting_srun_ends_the_process_and_the_pod() {
 
 #[test]
 fn a_killed_slurmstepd_takes_the_pods_processes_with_it() {
-    let job = submit(
-        "#!/bin/bash\nsleep 4242\n",
-        &[&in_image("userland"), "-w", "node1", "--no-requeue"],
-    );
+    let job = submit("#!/bin/bash\nsleep 4242\n", &[&in_image("userland"), "-w", "node1", "--no-requeue"]);
     let pod = running_pod_of(&job);
-    let node1 = At {
-        user: "root",
-        host: "node1",
-    };
+    let node1 = At { user: "root", host: "node1" };
     let find = ["pgrep", "-f", "^sleep 4242"];
-    until("the process runs", || {
-        (node1.run(&find).code == Some(0))
-            .then_some(())
-            .ok_or_else(String::new)
-    });
-    let _ = node1
-        .run(&["pkill", "-KILL", "-f", &format!("^slurmstepd: \\[{job}\\.")])
-        .ok();
+    until("the process runs", || (node1.run(&find).code == Some(0)).then_some(()).ok_or_else(String::new));
+    let _ = node1.run(&["pkill", "-KILL", "-f", &format!("^slurmstepd: \\[{job}\\.")]).ok();
     until("no process of the Pod is left", || {
         let left = node1.run(&find);
-        (left.code == Some(1))
-            .then_some(())
-            .ok_or_else(|| left.text())
+        (left.code == Some(1)).then_some(()).ok_or_else(|| left.text())
     });
     // Nobody is left to delete the Pod here; `slurm-k8s gc` will be.
-    let _ = ROOT.run(&[
-        "kubectl",
-        "delete",
-        "pod",
-        "-n",
-        "slurm-jobs",
-        &pod,
-        "--wait=false",
-    ]);
+    let _ = ROOT.run(&["kubectl", "delete", "pod", "-n", "slurm-jobs", &pod, "--wait=false"]);
     let _ = ROOT.run(&["scancel", &job]);
     no_pod_of(&job);
     nodes_are_up();
@@ -220,16 +141,8 @@ fn a_killed_slurmstepd_takes_the_pods_processes_with_it() {
 #[test]
 fn the_pod_has_the_users_identity_and_nothing_more() {
     let script = "grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/self/status | tr -d '\\t'; ls /var/run/secrets 2>&1; true";
-    let text = ALICE
-        .run(&["srun", &in_image("userland"), "bash", "-c", script])
-        .ok()
-        .text();
-    for expected in [
-        "CapEff:0000000000000000",
-        "NoNewPrivs:1",
-        "Seccomp:2",
-        "No such file",
-    ] {
+    let text = ALICE.run(&["srun", &in_image("userland"), "bash", "-c", script]).ok().text();
+    for expected in ["CapEff:0000000000000000", "NoNewPrivs:1", "Seccomp:2", "No such file"] {
         assert!(text.contains(expected), "{text}");
     }
 }
@@ -237,14 +150,7 @@ fn the_pod_has_the_users_identity_and_nothing_more() {
 #[test]
 fn jobs_without_the_option_get_no_pod() {
     let before = pods();
-    let text = ALICE
-        .run(&[
-            "srun",
-            "sh",
-            "-c",
-            "env | grep -c SPANK_K8S; ls -d /.slurm-k8s 2>&1",
-        ])
-        .text();
+    let text = ALICE.run(&["srun", "sh", "-c", "env | grep -c SPANK_K8S; ls -d /.slurm-k8s 2>&1"]).text();
     assert!(text.starts_with('0'), "{text}");
     assert!(before.is_empty() || pods().len() <= before.len());
 }
@@ -253,12 +159,6 @@ fn jobs_without_the_option_get_no_pod() {
 fn a_command_is_the_images_even_if_the_host_has_it_elsewhere() {
     // The host has /usr/bin/awk; busybox has it in /bin only.
     let image = in_image("busybox");
-    assert_eq!(
-        ALICE
-            .run(&["srun", &image, "awk", "BEGIN{print 6*7}"])
-            .ok()
-            .text(),
-        "42"
-    );
+    assert_eq!(ALICE.run(&["srun", &image, "awk", "BEGIN{print 6*7}"]).ok().text(), "42");
     assert!(image.contains(&self::image("busybox")));
 }

@@ -5,28 +5,16 @@ use std::process::Command;
 
 fn exported(so: &str) -> Vec<String> {
     let path = format!("{}/../target/release/{so}", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new("nm")
-        .args(["-D", "--defined-only", &path])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("nm").args(["-D", "--defined-only", &path]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
-        .filter_map(|line| line.split_whitespace().last())
-        .map(str::to_owned)
-        .collect()
+    text.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect()
 }
 
 #[test]
 fn the_plugin_exports_only_the_hooks_it_uses() {
-    let mut hooks: Vec<_> = exported("libspank_k8s.so")
-        .into_iter()
-        .filter(|name| name.starts_with("slurm_spank_"))
-        .collect();
+    let mut hooks: Vec<_> =
+        exported("libspank_k8s.so").into_iter().filter(|name| name.starts_with("slurm_spank_")).collect();
     hooks.sort();
     assert_eq!(
         hooks,

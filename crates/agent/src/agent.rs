@@ -5,42 +5,34 @@
 use std::collections::BTreeMap;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use slurm_k8s_agent::link::message::{End, Failure, Message, Role, Scope, Stage, Start, Usage};
+use slurm_k8s_agent::link::message::{End, Failure, Message, Role, Stage, Start, Usage};
 use slurm_k8s_agent::link::socket::{Link, LinkError};
 
-use crate::output::Pumps;
 use crate::spawn::spawn;
+use crate::task::Task;
 use crate::{shim, tree};
 
-/// Where the run folder is; another one in tests.
-const RUN_DIR: &str = "SPANK_K8S_AGENT_RUN_DIR";
 const KILL: i32 = 9;
-const CHLD: i32 = 17;
-/// How long output may take to be delivered after the task's last process is gone.
-const DRAIN: Duration = Duration::from_secs(3600);
-
-struct Task {
-    pid: i32,
-    scope: Scope,
-    pumps: Option<Pumps>,
-    ended: Option<(End, Usage, Instant)>,
-}
+const EINVAL: i32 = 22;
+/// How long the last words may take to be sent.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 struct Agent {
     link: Link,
+    signals: OwnedFd,
     tasks: BTreeMap<u32, Task>,
     notified: PipeReader,
     notify: PipeWriter,
-    alone: bool,
+    init: bool,
 }
 
-pub fn main() -> ExitCode {
-    match run() {
+pub fn main(run_dir: &Path) -> ExitCode {
+    match run(run_dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = std::error::Error::source(&error).map_or_else(String::new, |e| format!(": {e}"));
@@ -50,21 +42,26 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), LinkError> {
+fn run(run_dir: &Path) -> Result<(), LinkError> {
     let signals = slurm_k8s_posix::take_signals()?;
-    let run_dir = std::env::var_os(RUN_DIR).map_or_else(|| PathBuf::from("/.slurm-k8s"), PathBuf::from);
-    let link = Link::connect(&run_dir.join("agent.sock"))?;
-    link.send(&shim::hello(Role::Agent, 0, &run_dir)?, &[])?;
+    let init = std::process::id() == 1;
+    if !init {
+        // What the tasks leave behind comes to us, as it comes to PID 1.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(std::io::Error::from)?;
+    }
+    let mut link = Link::connect(&run_dir.join("agent.sock"))?;
+    link.send(&shim::hello(Role::Agent, 0, run_dir)?, Vec::new())?;
     let (notified, notify) = std::io::pipe()?;
-    let alone = std::process::id() == 1;
-    let mut agent = Agent { link, tasks: BTreeMap::new(), notified, notify, alone };
-    let result = agent.serve(&signals);
-    agent.kill_all();
+    rustix::io::ioctl_fionbio(&notified, true).map_err(std::io::Error::from)?;
+    let mut agent = Agent { link, signals, tasks: BTreeMap::new(), notified, notify, init };
+    let result = agent.serve();
+    agent.leave();
     result
 }
 
 impl Agent {
-    fn serve(&mut self, signals: &OwnedFd) -> Result<(), LinkError> {
+    /// Until the engine says that all is done, or the link ends.
+    fn serve(&mut self) -> Result<(), LinkError> {
         loop {
             while let Some((message, descriptors)) = self.link.ready() {
                 if message == Message::Finish {
@@ -72,28 +69,14 @@ impl Agent {
                 }
                 self.handle(message, descriptors)?;
             }
-            self.reap();
+            self.settle()?;
+            self.reap()?;
             self.report()?;
-            let mut fds = [
-                PollFd::new(&self.link, PollFlags::IN),
-                PollFd::new(signals, PollFlags::IN),
-                PollFd::new(&self.notified, PollFlags::IN),
-            ];
-            let pause = Timespec { tv_sec: 1, tv_nsec: 0 };
-            match poll(&mut fds, Some(&pause)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(std::io::Error::from(error).into()),
-            }
-            let [linked, signalled, notified] = fds.map(|fd| !fd.revents().is_empty());
-            if notified {
-                let _ = rustix::io::read(&self.notified, &mut [0_u8; 64]);
-            }
-            if signalled {
-                while let Some(signo) = slurm_k8s_posix::next_signal(signals) {
-                    // The kubelet's TERM: the job decides what it does with it.
-                    if signo != CHLD {
-                        self.signal_all(signo);
-                    }
+            let (linked, signalled) = self.wait(None)?;
+            while let Some(received) = slurm_k8s_posix::next_signal(&self.signals).filter(|_| signalled) {
+                // The kubelet's TERM: the job decides what it does with it.
+                if forwarded(received.signo) {
+                    self.tasks.values().for_each(|task| task.signal(received.signo));
                 }
             }
             if linked && !self.link.read()? {
@@ -102,17 +85,41 @@ impl Agent {
         }
     }
 
+    /// Sleeps until something happens: on the link, or a signal.
+    fn wait(&mut self, limit: Option<Duration>) -> Result<(bool, bool), LinkError> {
+        let out = if self.link.pending() { PollFlags::OUT } else { PollFlags::empty() };
+        let mut fds = vec![
+            PollFd::new(&self.link, PollFlags::IN | out),
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.notified, PollFlags::IN),
+        ];
+        let results = self.tasks.values().filter_map(Task::result);
+        fds.extend(results.map(|result| PollFd::new(result, PollFlags::IN)));
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(std::io::Error::from(error).into()),
+        }
+        let mut events = fds.iter().map(PollFd::revents);
+        let (link, signals) = (events.next(), events.next());
+        let linked = link.is_some_and(|link| link.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR));
+        let signalled = signals.is_some_and(|signals| !signals.is_empty());
+        self.link.flush()?;
+        let _ = rustix::io::read(&self.notified, &mut [0_u8; 64]);
+        Ok((linked, signalled))
+    }
+
     fn handle(&mut self, message: Message, descriptors: Vec<OwnedFd>) -> Result<(), LinkError> {
         match message {
             Message::Start(start) => self.start(&start, descriptors)?,
             Message::Signal { task, signo } => {
-                if let Some(task) = self.tasks.get(&task).filter(|task| task.ended.is_none()) {
-                    send(task, signo);
+                if let Some(task) = self.tasks.get(&task) {
+                    task.signal(signo);
                 }
             }
             Message::Kill { task } => {
                 if let Some(task) = self.tasks.get(&task) {
-                    kill_tree(task.pid);
+                    task.kill();
                 }
             }
             _ => {}
@@ -123,89 +130,99 @@ impl Agent {
     fn start(&mut self, start: &Start, descriptors: Vec<OwnedFd>) -> Result<(), LinkError> {
         let task = start.task;
         let spawned = match <[OwnedFd; 3]>::try_from(descriptors) {
-            Ok(streams) if !self.tasks.contains_key(&task) => spawn(start, streams, &self.notify),
-            _ => Err(Failure { stage: Stage::Spawn, what: b"the request".to_vec(), errno: 22 }),
+            Ok(streams) if !self.tasks.contains_key(&task) => {
+                spawn(start, streams, &self.notify).map_err(Failure::from)
+            }
+            _ => Err(Failure { stage: Stage::Spawn, what: b"a second time".to_vec(), errno: EINVAL }),
         };
         match spawned {
             Ok(spawned) => {
-                let state = Task { pid: spawned.pid, scope: start.scope, pumps: spawned.pumps, ended: None };
-                self.tasks.insert(task, state);
-                self.link.send(&Message::Started { task }, &[])
+                self.tasks.insert(task, Task::new(task, start.scope, spawned));
+                Ok(())
             }
-            Err(failure) => self.link.send(&Message::NotStarted { task, failure }, &[]),
+            Err(failure) => self.link.send(&Message::NotStarted { task, failure }, Vec::new()),
         }
     }
 
-    /// As PID 1 it also reaps what others left behind.
-    fn reap(&mut self) {
-        while let Some((pid, status, (user_us, system_us, peak_kib))) = slurm_k8s_posix::wait(false) {
-            let Some(task) = self.tasks.values_mut().find(|task| task.pid == pid && task.ended.is_none()) else {
-                continue;
-            };
-            let end = match slurm_k8s_posix::ended(status) {
-                Ok(code) => End::Code(code),
-                Err(signo) => End::Signal(signo),
-            };
-            task.ended = Some((end, Usage { user_us, system_us, peak_kib }, Instant::now()));
-            // Nothing of a task outlives its first process, and nothing may hold its output open.
-            kill_tree(pid);
-            if self.alone && self.tasks.values().all(|task| task.ended.is_some()) {
-                let _ = slurm_k8s_posix::kill(-1, KILL);
+    /// Tells which commands run by now, and which do not.
+    fn settle(&mut self) -> Result<(), LinkError> {
+        for task in self.tasks.values_mut() {
+            if let Some(message) = task.settle() {
+                self.link.send(&message, Vec::new())?;
             }
-        }
-    }
-
-    /// Tells the ends of tasks whose output is complete.
-    fn report(&mut self) -> Result<(), LinkError> {
-        let complete = |task: &Task| {
-            let (_, _, at) = task.ended?;
-            let drained = task.pumps.as_ref().is_none_or(Pumps::done);
-            (drained || at.elapsed() > DRAIN).then_some(())
-        };
-        let done: Vec<u32> =
-            self.tasks.iter().filter(|(_, task)| complete(task).is_some()).map(|(id, _)| *id).collect();
-        for id in done {
-            let Some(Task { ended: Some((end, usage, _)), pumps, .. }) = self.tasks.remove(&id) else { continue };
-            let bytes = pumps.map_or(0, |pumps| pumps.lost());
-            if bytes > 0 {
-                self.link.send(&Message::LogLost { task: id, bytes }, &[])?;
-            }
-            self.link.send(&Message::Exited { task: id, end, usage }, &[])?;
         }
         Ok(())
     }
 
-    fn signal_all(&self, signo: i32) {
-        for task in self.tasks.values().filter(|task| task.ended.is_none()) {
-            send(task, signo);
+    /// Reaps who has ended: first processes of tasks, and what others left behind.
+    fn reap(&mut self) -> Result<(), LinkError> {
+        while let Some(pid) = slurm_k8s_posix::ended_child() {
+            let first = self.tasks.values_mut().find(|task| task.pid() == pid && task.runs());
+            // Nothing of a task outlives its first process. Its number is not free before it is reaped.
+            if let Some(task) = &first {
+                task.kill();
+            }
+            let Some((_, status, (user_us, system_us, peak_kib))) = slurm_k8s_posix::wait_for(pid) else {
+                return Ok(());
+            };
+            let Some(task) = first else { continue };
+            if let Some(message) = task.settle() {
+                self.link.send(&message, Vec::new())?;
+            }
+            let end = match slurm_k8s_posix::ended(status) {
+                Ok(code) => End::Code(code),
+                Err(signo) => End::Signal(signo),
+            };
+            task.end(end, Usage { user_us, system_us, peak_kib });
+            if !self.tasks.values().any(Task::runs) {
+                self.kill_all();
+            }
         }
+        Ok(())
     }
 
+    /// Tells the ends of tasks whose output is complete.
+    fn report(&mut self) -> Result<(), LinkError> {
+        for task in self.tasks.values().filter(|task| task.complete()) {
+            for message in task.last_words() {
+                self.link.send(&message, Vec::new())?;
+            }
+        }
+        self.tasks.retain(|_, task| !task.complete());
+        Ok(())
+    }
+
+    /// Kills everything but us.
     fn kill_all(&self) {
-        for task in self.tasks.values() {
-            kill_tree(task.pid);
-        }
-        if self.alone {
+        if self.init {
             let _ = slurm_k8s_posix::kill(-1, KILL);
+            return;
+        }
+        let me = i32::try_from(std::process::id()).unwrap_or(0);
+        for pid in tree::members(me).into_iter().filter(|pid| *pid != me) {
+            let _ = slurm_k8s_posix::kill(pid, KILL);
         }
     }
-}
 
-fn send(task: &Task, signo: i32) {
-    // A process that is gone needs no signal.
-    match task.scope {
-        Scope::Task => drop(slurm_k8s_posix::kill(task.pid, signo)),
-        Scope::Tree => {
-            for pid in tree::members(task.pid) {
-                let _ = slurm_k8s_posix::kill(pid, signo);
+    fn leave(&mut self) {
+        self.kill_all();
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.link.pending() && Instant::now() < deadline {
+            if let Err(error) = self.wait(Some(LAST_WORDS)) {
+                let cause = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+                return eprintln!("slurm-k8s-agent: {error}: {cause}");
             }
         }
     }
 }
 
-fn kill_tree(root: i32) {
-    for pid in tree::members(root) {
-        let _ = slurm_k8s_posix::kill(pid, KILL);
-    }
-    let _ = slurm_k8s_posix::kill(-root, KILL);
+/// What someone outside the job wants of it; the rest concerns this process only.
+fn forwarded(signo: i32) -> bool {
+    const HUP: i32 = 1;
+    const INT: i32 = 2;
+    const QUIT: i32 = 3;
+    const USR1: i32 = 10;
+    const USR2: i32 = 12;
+    const TERM: i32 = 15;
+    matches!(signo, HUP | INT | QUIT | USR1 | USR2 | TERM)
 }

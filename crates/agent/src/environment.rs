@@ -1,9 +1,7 @@
 //! The environment of the user's process: Slurm's, but the image's where the host's makes no sense in it.
 
-use std::collections::BTreeMap;
-
-/// Names whose host value is wrong in the image, each with its reason. The image's value holds; without one the name
-/// is not set.
+/// Names whose host value is wrong in the image, each with its reason; a name that ends with `*` stands for all that
+/// begin so. The image's value holds; without one the name is not set.
 pub const FROM_IMAGE: &[(&str, &str)] = &[
     ("PATH", "the image's folders"),
     ("LD_LIBRARY_PATH", "the image's libraries"),
@@ -19,59 +17,95 @@ pub const FROM_IMAGE: &[(&str, &str)] = &[
     ("MANPATH", "the host's pages"),
     ("INFOPATH", "the host's pages"),
     ("XDG_DATA_DIRS", "the host's files"),
+    ("XDG_CONFIG_DIRS", "the host's files"),
     ("XDG_RUNTIME_DIR", "a folder of the host"),
     ("DBUS_SESSION_BUS_ADDRESS", "a socket of the host"),
+    ("SSH_AUTH_SOCK", "a socket of the login host"),
     ("SSL_CERT_FILE", "a file of the host"),
     ("SSL_CERT_DIR", "a folder of the host"),
+    ("CURL_CA_BUNDLE", "a file of the host"),
+    ("REQUESTS_CA_BUNDLE", "a file of the host"),
     ("MODULEPATH", "the host's modules"),
     ("MODULESHOME", "the host's modules"),
+    ("MODULES_*", "the host's modules"),
     ("LOADEDMODULES", "the host's modules"),
     ("_LMFILES_", "the host's modules"),
+    ("LMOD_*", "the host's modules"),
+    ("__LMOD_*", "the host's modules"),
+    ("_ModuleTable*", "the host's modules"),
+    ("BASH_FUNC_module%%", "a shell function of the host's modules"),
+    ("BASH_FUNC_ml%%", "a shell function of the host's modules"),
+    ("BASH_FUNC__module_raw%%", "a shell function of the host's modules"),
     ("BASH_ENV", "a file of the host"),
     ("ENV", "a file of the host"),
+    ("JAVA_HOME", "the host's java"),
+    ("CUDA_HOME", "the host's CUDA"),
+    ("CUDA_PATH", "the host's CUDA"),
+    ("OPAL_PREFIX", "the host's MPI"),
+    ("I_MPI_ROOT", "the host's MPI"),
 ];
+
+/// The image's names that come from Kubernetes and concern the Pod, or that are another host's.
+const FROM_KUBERNETES: &[&str] = &["KUBERNETES_*", "HOSTNAME"];
 
 /// The search path of an image that has none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-type Bytes = Vec<u8>;
-
-/// `slurm` is `NAME=value` as Slurm gave it, `image` the container's own environment.
-pub fn merge(slurm: &[serde_bytes::ByteBuf], image: &[(Bytes, Bytes)]) -> BTreeMap<Bytes, Bytes> {
-    let from_image = |name: &[u8]| FROM_IMAGE.iter().any(|(denied, _)| denied.as_bytes() == name);
-    // Kubernetes adds its own names to the image's.
-    let kubernetes = |name: &[u8]| name.starts_with(b"KUBERNETES_") || name == b"HOSTNAME";
-    let mut out: BTreeMap<Bytes, Bytes> =
-        image.iter().filter(|(name, _)| !kubernetes(name)).cloned().collect();
-    for entry in slurm {
-        let Some(at) = entry.iter().position(|byte| *byte == b'=') else { continue };
-        let (name, value) = entry.split_at(at);
-        if !from_image(name) {
-            out.insert(name.to_vec(), value.get(1..).unwrap_or_default().to_vec());
+/// `slurm` as Slurm gave it, in its order and with entries that have no `=`; then what only `image`, the container's
+/// own environment, has.
+pub fn merge(slurm: &[serde_bytes::ByteBuf], image: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let from_image = |name: &[u8]| FROM_IMAGE.iter().any(|(pattern, _)| fits(pattern, name));
+    let kept = slurm.iter().filter(|entry| !from_image(name(entry)));
+    let mut out: Vec<Vec<u8>> = kept.map(|entry| entry.to_vec()).collect();
+    for entry in image {
+        let name = name(entry);
+        let ours = FROM_KUBERNETES.iter().any(|pattern| fits(pattern, name));
+        if !ours && value(&out, name).is_none() {
+            out.push(entry.clone());
         }
     }
-    out.entry(b"PATH".to_vec()).or_insert_with(|| DEFAULT_PATH.into());
+    if value(&out, b"PATH").is_none() {
+        out.push(format!("PATH={DEFAULT_PATH}").into_bytes());
+    }
     out
+}
+
+/// The first value of a name, as getenv(3).
+pub fn value<'a>(env: &'a [Vec<u8>], name: &[u8]) -> Option<&'a [u8]> {
+    env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix(b"="))
+}
+
+fn name(entry: &[u8]) -> &[u8] {
+    entry.split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+fn fits(pattern: &str, name: &[u8]) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start.as_bytes()),
+        None => pattern.as_bytes() == name,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn merged(slurm: &[&str], image: &[&str]) -> Vec<String> {
+        let slurm: Vec<_> = slurm.iter().map(|entry| serde_bytes::ByteBuf::from(entry.as_bytes())).collect();
+        let image: Vec<_> = image.iter().map(|entry| entry.as_bytes().to_vec()).collect();
+        merge(&slurm, &image).into_iter().map(|entry| String::from_utf8(entry).unwrap()).collect()
+    }
+
     #[test]
     fn slurms_values_win_but_for_the_images_own() {
-        let slurm: Vec<_> = ["A=slurm", "PATH=/host", "LD_PRELOAD=/x.so", "E=a=b", "EMPTY="]
-            .map(|entry| serde_bytes::ByteBuf::from(entry.as_bytes()))
-            .into();
-        let image: Vec<_> = [("A", "image"), ("PATH", "/image"), ("CUDA", "12"), ("KUBERNETES_PORT", "1"), ("HOSTNAME", "p")]
-            .map(|(name, value)| (name.into(), value.into()))
-            .into();
-        let merged = merge(&slurm, &image);
-        let text: Vec<_> = merged
-            .iter()
-            .map(|(name, value)| format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
-            .collect();
-        assert_eq!(text, ["A=slurm", "CUDA=12", "E=a=b", "EMPTY=", "PATH=/image"]);
-        assert_eq!(merge(&[], &[]).len(), 1);
+        let slurm = ["B=slurm", "PATH=/host", "LD_PRELOAD=/x.so", "E=a=b", "EMPTY=", "odd", "LMOD_CMD=/l"];
+        let image = ["B=image", "PATH=/image", "CUDA=12", "KUBERNETES_PORT=1", "HOSTNAME=p"];
+        let expected = ["B=slurm", "E=a=b", "EMPTY=", "odd", "PATH=/image", "CUDA=12"];
+        assert_eq!(merged(&slurm, &image), expected);
+    }
+
+    #[test]
+    fn there_is_always_a_search_path() {
+        assert_eq!(merged(&["PATH=/host"], &[]), [format!("PATH={DEFAULT_PATH}")]);
     }
 }

@@ -1,129 +1,137 @@
 //! The second stage: this binary again, which makes itself what Slurm's task would have been and then becomes the
 //! user's command.
 //!
-//! It reads a [`Start`] from one inherited pipe and tells a failure on another; execve closes that one, and the agent
-//! then knows that the command runs.
+//! It reads a [`Start`] from one inherited descriptor and tells a failure on another; execve closes that one, and the
+//! agent then knows that the command runs.
 
-use std::ffi::{OsStr, OsString};
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+use rustix::thread::CpuSet;
 use slurm_k8s_agent::link::message::{Failure, Stage, Start, Workdir};
 
 use crate::environment;
+use crate::task::plain;
 
-/// `exec <number of the pipe to read> <number of the pipe to write>`
+const ENOENT: i32 = 2;
+const EIO: i32 = 5;
+const SIGPIPE: i32 = 13;
+
+/// `exec <number of the file to read> <number of the pipe to write>`
 pub fn main() -> ExitCode {
-    let number = |at| std::env::args().nth(at).and_then(|word| word.parse().ok());
+    let number = |at| std::env::args_os().nth(at)?.to_str()?.parse().ok();
     let (Some(spec), Some(result)) = (number(2), number(3)) else {
         return ExitCode::from(2);
     };
-    let (Ok(spec), Ok(result)) = (slurm_k8s_posix::inherited(spec), slurm_k8s_posix::inherited(result)) else {
+    let inherited = (slurm_k8s_posix::inherited(spec), slurm_k8s_posix::inherited(result));
+    let (Ok(spec), Ok(result)) = inherited else {
         return ExitCode::from(2);
     };
-    let failure = match read(spec) {
-        Ok(start) => become_command(&start),
-        Err(failure) => failure,
-    };
+    let Err(failure) = read(spec).and_then(|start| become_command(&start));
     if let Ok(bytes) = postcard::to_stdvec(&failure) {
         let _ = std::fs::File::from(result).write_all(&bytes);
     }
     ExitCode::from(125)
 }
 
-fn failure(stage: Stage, what: impl Into<Vec<u8>>, error: &std::io::Error) -> Failure {
-    const EIO: i32 = 5;
-    Failure { stage, what: what.into(), errno: error.raw_os_error().unwrap_or(EIO) }
+fn failed(stage: Stage, what: impl Into<Vec<u8>>) -> impl FnOnce(std::io::Error) -> Failure {
+    let what = what.into();
+    move |error| Failure { stage, what, errno: error.raw_os_error().unwrap_or(EIO) }
 }
 
 fn read(spec: OwnedFd) -> Result<Start, Failure> {
     let mut bytes = Vec::new();
     std::fs::File::from(spec)
         .read_to_end(&mut bytes)
-        .map_err(|error| failure(Stage::Spawn, "the command cannot be read", &error))?;
-    postcard::from_bytes(&bytes)
-        .map_err(|error| failure(Stage::Spawn, "the command cannot be read", &std::io::Error::other(error)))
+        .and_then(|_| postcard::from_bytes(&bytes).map_err(std::io::Error::other))
+        .map_err(failed(Stage::Spawn, "the command cannot be read"))
 }
 
-fn become_command(start: &Start) -> Failure {
-    if let Err(failure) = take_over(start) {
-        return failure;
-    }
-    let image: Vec<_> =
-        std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
-    let env = environment::merge(&start.env, &image);
-    let Some((first, rest)) = start.argv.split_first() else {
-        return failure(Stage::Exec, "", &std::io::Error::from_raw_os_error(2));
-    };
-    let name = OsStr::from_bytes(first);
-    let path = env.get(b"PATH".as_slice()).map_or(environment::DEFAULT_PATH.as_bytes(), Vec::as_slice);
-    let program = match look_up(name, path) {
-        Ok(program) => program,
-        Err(error) => return failure(Stage::Exec, first.to_vec(), &error),
-    };
-    let owned = |bytes: &Vec<u8>| OsString::from_vec(bytes.clone());
-    let error = Command::new(program)
-        .arg0(name)
-        .args(rest.iter().map(|word| OsStr::from_bytes(word)))
-        .env_clear()
-        .envs(env.iter().map(|(name, value)| (owned(name), owned(value))))
-        .exec();
-    failure(Stage::Exec, first.to_vec(), &error)
-}
-
-/// Limits, cores, nice value, mask and folder of the shim. Limits come last: a small one could stop the rest.
-fn take_over(start: &Start) -> Result<(), Failure> {
-    let folder = match &start.workdir {
-        Workdir::Explicit(path) => Some((path, true)),
-        Workdir::Inherited(path) => Some((path, false)),
-    };
-    if let Some((path, explicit)) = folder
-        && let Err(error) = std::env::set_current_dir(OsStr::from_bytes(path))
-    {
-        if explicit {
-            return Err(failure(Stage::Workdir, path.to_vec(), &error));
-        }
-        // Slurm's own fall-back, in its words.
-        let shown = String::from_utf8_lossy(path);
-        let reason = rustix::io::Errno::from_io_error(&error).map_or_else(|| error.to_string(), |e| e.to_string());
-        let _ = writeln!(
-            std::io::stderr(),
-            "spank-k8s: couldn't chdir to `{shown}': {reason}: going to /tmp instead"
-        );
-        std::env::set_current_dir("/tmp")
-            .or_else(|_| std::env::set_current_dir("/"))
-            .map_err(|error| failure(Stage::Workdir, "/tmp", &error))?;
-    }
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(start.umask));
-    let mut cpus = rustix::thread::CpuSet::new();
-    for cpu in start.cpus.iter().filter_map(|cpu| usize::try_from(*cpu).ok()) {
-        if cpu < rustix::thread::CpuSet::MAX_CPU {
-            cpus.set(cpu);
-        }
-    }
-    if !start.cpus.is_empty() {
-        rustix::thread::sched_setaffinity(None, &cpus)
-            .map_err(|error| failure(Stage::Limits, "the task's cores", &error.into()))?;
-    }
-    // A nice value below the container's own cannot be had without rights; Slurm's are 0 or above.
+fn become_command(start: &Start) -> Result<Infallible, Failure> {
+    let env = environment::merge(&start.env, &slurm_k8s_posix::environment());
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(start.umask & 0o777));
+    change_folder(&start.workdir)?;
+    choose_cores(&start.cpus).map_err(failed(Stage::Limits, "the task's cores"))?;
+    // A nice value below the container's own cannot be had without rights.
     let _ = rustix::process::setpriority_process(None, start.nice);
-    for (resource, soft, hard) in &start.rlimits {
-        // The grant has set hard limits already; where the kernel refuses (one was lower before), the soft one counts.
-        let own = slurm_k8s_posix::limit(*resource).map_or(*hard, |(_, own)| own);
-        let hard = (*hard).min(own);
-        slurm_k8s_posix::set_limit(*resource, (*soft).min(hard), hard)
-            .map_err(|error| failure(Stage::Limits, format!("limit {resource}"), &error))?;
+    let first = start.argv.first().map_or(b"".as_slice(), |first| first.as_slice());
+    let on_exec = || failed(Stage::Exec, first);
+    let (program, argv) = command(start, &env).map_err(on_exec())?;
+    let env = strings(env.iter().map(Vec::as_slice)).map_err(on_exec())?;
+    // As Slurm's tasks have them. The agent's mask came with the process.
+    slurm_k8s_posix::restore_default(SIGPIPE)
+        .and_then(|()| slurm_k8s_posix::unblock_signals())
+        .map_err(failed(Stage::Spawn, "its signals"))?;
+    // Last: a small one could stop the rest.
+    set_limits(&start.rlimits)?;
+    Err(on_exec()(slurm_k8s_posix::execve(&program, &argv, &env)))
+}
+
+fn strings<'a>(list: impl Iterator<Item = &'a [u8]>) -> std::io::Result<Vec<CString>> {
+    list.map(|bytes| Ok(CString::new(bytes)?)).collect()
+}
+
+/// The program and its arguments. As Slurm has it, the path that was found is also the first argument.
+fn command(start: &Start, env: &[Vec<u8>]) -> std::io::Result<(CString, Vec<CString>)> {
+    let path = environment::value(env, b"PATH").unwrap_or(environment::DEFAULT_PATH.as_bytes());
+    let (first, rest) = start.argv.split_first().ok_or(std::io::Error::from_raw_os_error(ENOENT))?;
+    let program = CString::new(look_up(first, path)?.into_os_string().into_vec())?;
+    let mut argv = vec![program.clone()];
+    argv.extend(strings(rest.iter().map(|word| word.as_slice()))?);
+    Ok((program, argv))
+}
+
+fn change_folder(workdir: &Workdir) -> Result<(), Failure> {
+    let (path, explicit) = match workdir {
+        Workdir::Explicit(path) => (path, true),
+        Workdir::Inherited(path) => (path, false),
+    };
+    let Err(error) = std::env::set_current_dir(OsStr::from_bytes(path)) else {
+        return Ok(());
+    };
+    if explicit {
+        return Err(failed(Stage::Workdir, path.to_vec())(error));
+    }
+    // Slurm's own fall-back, in its words.
+    let shown = String::from_utf8_lossy(path);
+    let reason = plain(&error);
+    let _ = writeln!(std::io::stderr(), "spank-k8s: couldn't chdir to `{shown}': {reason}: going to /tmp instead");
+    std::env::set_current_dir("/tmp")
+        .or_else(|_| std::env::set_current_dir("/"))
+        .map_err(failed(Stage::Workdir, "/tmp"))
+}
+
+fn choose_cores(list: &[u32]) -> std::io::Result<()> {
+    let mut cores = CpuSet::new();
+    let known = list.iter().filter_map(|core| usize::try_from(*core).ok());
+    for core in known.filter(|core| *core < CpuSet::MAX_CPU) {
+        cores.set(core);
+    }
+    if cores.count() > 0 {
+        rustix::thread::sched_setaffinity(None, &cores)?;
     }
     Ok(())
 }
 
-/// execvp(3)'s search, but with its first error kept: EACCES tells more than ENOENT.
-fn look_up(name: &OsStr, path: &[u8]) -> std::io::Result<PathBuf> {
-    const ENOENT: i32 = 2;
+/// The grant has set the hard limits already; where one is lower all the same, no more than that can be had.
+fn set_limits(list: &[(u32, u64, u64)]) -> Result<(), Failure> {
+    for (resource, soft, hard) in list {
+        let own = slurm_k8s_posix::limit(*resource).map_or(*hard, |(_, own)| own);
+        let hard = (*hard).min(own);
+        slurm_k8s_posix::set_limit(*resource, (*soft).min(hard), hard)
+            .map_err(failed(Stage::Limits, format!("limit {resource}")))?;
+    }
+    Ok(())
+}
+
+/// execvp(3)'s search. EACCES tells more than ENOENT.
+fn look_up(name: &[u8], path: &[u8]) -> std::io::Result<PathBuf> {
+    let name = OsStr::from_bytes(name);
     if name.as_bytes().contains(&b'/') {
         return Ok(PathBuf::from(name));
     }

@@ -1,28 +1,41 @@
 //! `slurm-k8s-agent`: one static binary for the task's end of the link and for the Pod's.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 mod agent;
 mod environment;
 mod exec;
+mod log;
 mod output;
 mod shim;
 mod spawn;
+mod task;
 mod tree;
 
+/// Where the run folder is in the container.
+const RUN_DIR: &str = "/.slurm-k8s";
+
 fn main() -> ExitCode {
+    // First of all: the environment of a container is the image's, which must not make this binary something else.
+    if std::process::id() == 1 {
+        return agent::main(Path::new(RUN_DIR));
+    }
+    // Before the arguments: they are the user's command.
     if std::env::var_os(shim::RUN_DIR).is_some() {
         return shim::main();
     }
-    match std::env::args().nth(1).as_deref() {
+    let mut words = std::env::args_os().skip(1);
+    match words.next().as_ref().and_then(|word| word.to_str()) {
         Some("exec") => exec::main(),
-        None => agent::main(),
+        // For Pods that share a process namespace, and for tests.
+        Some("agent") => agent::main(Path::new(&words.next().unwrap_or_else(|| RUN_DIR.into()))),
         Some("--version") => {
             println!("slurm-k8s-agent {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        Some(_) => {
-            eprintln!("slurm-k8s-agent is started by Slurm and by Kubernetes; it takes no arguments");
+        _ => {
+            eprintln!("slurm-k8s-agent is started by Slurm and by Kubernetes; it is no command for users");
             ExitCode::from(2)
         }
     }

@@ -1,108 +1,175 @@
 //! `tee`: output goes to Slurm's descriptor, whole, and to the container's log, as much as it takes.
 
-use std::io::{PipeReader, Read as _, Write as _};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::log::Log;
+
+/// One read of a pipe, in bytes; the pipes are made as large as the kernel allows everyone.
+const CHUNK: usize = 128 * 1024;
+const PIPE: usize = 1 << 20;
+/// Enough for [`copy`], which has its buffer on the heap.
+const STACK: usize = 128 * 1024;
 
 /// What copies one task's output.
 pub struct Pumps {
-    copies: Vec<(PipeReader, OwnedFd, BorrowedFd<'static>)>,
-    running: Arc<AtomicUsize>,
-    lost: Arc<AtomicU64>,
+    copies: Vec<Copy>,
+    stop: Option<PipeWriter>,
+    shared: Arc<Shared>,
 }
 
-/// Pipes for the process in place of Slurm's descriptors: one pipe if both are the same open file, else the order
-/// between them would be lost.
-pub fn tee(stdout: OwnedFd, stderr: OwnedFd) -> std::io::Result<(OwnedFd, OwnedFd, Pumps)> {
-    let (out_log, err_log) = (rustix::stdio::stdout(), rustix::stdio::stderr());
-    let (out_read, out_write) = std::io::pipe()?;
+struct Copy {
+    from: PipeReader,
+    to: OwnedFd,
+    log: BorrowedFd<'static>,
+    stop: PipeReader,
+}
+
+#[derive(Default)]
+struct Shared {
+    running: AtomicUsize,
+    lost: AtomicU64,
+    errno: AtomicI32,
+}
+
+/// What the process gets in place of Slurm's descriptors. One pipe if both are the same open file, else the order
+/// between them would be lost. A terminal is handed over: behind a pipe it would be none.
+pub fn tee(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<(OwnedFd, OwnedFd, Pumps)> {
+    let (stopped, stop) = io::pipe()?;
     let mut copies = Vec::new();
-    let child_err = if same_file(&stdout, &stderr) {
-        out_write.try_clone()?
-    } else {
-        let (err_read, err_write) = std::io::pipe()?;
-        copies.push((err_read, stderr, err_log));
-        err_write
+    let mut piped = |to: OwnedFd, log| -> io::Result<OwnedFd> {
+        if rustix::termios::isatty(&to) {
+            return Ok(to);
+        }
+        let (from, writer) = io::pipe()?;
+        let _ = rustix::pipe::fcntl_setpipe_size(&writer, PIPE);
+        // Only the reading end: each end of a pipe has its own flags.
+        rustix::io::ioctl_fionbio(&from, true)?;
+        copies.push(Copy { from, to, log, stop: stopped.try_clone()? });
+        Ok(writer.into())
     };
-    copies.push((out_read, stdout, out_log));
-    let pumps = Pumps { running: Arc::new(AtomicUsize::new(copies.len())), copies, lost: Arc::default() };
-    Ok((out_write.into(), child_err.into(), pumps))
+    let one = same_file(&stdout, &stderr);
+    let child_out = piped(stdout, rustix::stdio::stdout())?;
+    let child_err = if one { child_out.try_clone()? } else { piped(stderr, rustix::stdio::stderr())? };
+    let pumps = Pumps { copies, stop: Some(stop), shared: Arc::default() };
+    Ok((child_out, child_err, pumps))
 }
 
-fn same_file(a: &OwnedFd, b: &OwnedFd) -> bool {
-    match (rustix::fs::fstat(a), rustix::fs::fstat(b)) {
-        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
-        _ => false,
+/// Whether both write to one place in one order.
+fn same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
+    if let Some(same) = slurm_k8s_posix::same_open_file(one.as_fd(), other.as_fd()) {
+        return same;
     }
+    // Where seccomp forbids the question: two descriptions of one file with the same flags and the same offset.
+    let about = |fd: &OwnedFd| {
+        let stat = rustix::fs::fstat(fd).ok()?;
+        let flags = rustix::fs::fcntl_getfl(fd).ok()?;
+        let offset = rustix::fs::seek(fd, rustix::fs::SeekFrom::Current(0)).ok();
+        Some((stat.st_dev, stat.st_ino, flags, offset))
+    };
+    about(one).is_some() && about(one) == about(other)
 }
 
 impl Pumps {
     /// Starts a thread for each stream; each writes a byte to `notify` when its stream has ended.
-    #[must_use]
-    pub fn start(mut self, notify: &std::io::PipeWriter) -> Self {
-        for (from, to, log) in self.copies.drain(..) {
-            let (running, lost) = (Arc::clone(&self.running), Arc::clone(&self.lost));
-            let Ok(mut notify) = notify.try_clone() else {
-                running.fetch_sub(1, Ordering::AcqRel);
-                continue;
-            };
-            std::thread::spawn(move || {
-                copy(from, to, log, &lost);
-                running.fetch_sub(1, Ordering::AcqRel);
+    pub fn start(&mut self, notify: &PipeWriter) -> io::Result<()> {
+        for stream in self.copies.drain(..) {
+            let shared = Arc::clone(&self.shared);
+            let mut notify = notify.try_clone()?;
+            shared.running.fetch_add(1, Ordering::AcqRel);
+            let work = move || {
+                let (lost, error) = copy(stream);
+                shared.lost.fetch_add(lost, Ordering::AcqRel);
+                if let Err(error) = error {
+                    shared.errno.store(error.raw_os_error().unwrap_or(0), Ordering::Release);
+                }
+                shared.running.fetch_sub(1, Ordering::AcqRel);
                 let _ = notify.write_all(b"x");
-            });
+            };
+            if let Err(error) = std::thread::Builder::new().stack_size(STACK).spawn(work) {
+                self.shared.running.fetch_sub(1, Ordering::AcqRel);
+                return Err(error);
+            }
         }
-        self
+        Ok(())
+    }
+
+    /// The task's processes are gone: what is in the pipes is all there is, whoever else still holds them open.
+    pub fn stop(&mut self) {
+        self.stop = None;
     }
 
     /// Whether all output was delivered.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.running.load(Ordering::Acquire) == 0
+        self.shared.running.load(Ordering::Acquire) == 0
     }
 
     /// Bytes that the log could not take.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.shared.lost.load(Ordering::Acquire)
+    }
+
+    /// Why Slurm's side took no more, other than that it was closed.
+    #[must_use]
+    pub fn failure(&self) -> Option<io::Error> {
+        let errno = self.shared.errno.load(Ordering::Acquire);
+        (errno != 0 && errno != rustix::io::Errno::PIPE.raw_os_error()).then(|| io::Error::from_raw_os_error(errno))
     }
 }
 
-/// Copies until the last writer is gone. If Slurm's side breaks, the pipe is closed, so that the process gets its
-/// SIGPIPE as it would have without us.
-fn copy(mut from: PipeReader, to: OwnedFd, log: BorrowedFd<'static>, lost: &AtomicU64) {
+/// Copies until the last writer is gone or the task is over. If Slurm's side breaks, the pipe is closed, so that the
+/// process gets its SIGPIPE as it would have without us. Returns what the log lost.
+fn copy(stream: Copy) -> (u64, io::Result<()>) {
+    let Copy { mut from, to, log, stop } = stream;
     let mut to = std::fs::File::from(to);
-    let mut buffer = vec![0_u8; 64 * 1024];
-    loop {
+    let mut log = Log::open(log);
+    let mut buffer = vec![0_u8; CHUNK];
+    let result = loop {
         let count = match from.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => break Ok(()),
             Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if more(&from, &stop) {
+                    continue;
+                }
+                break Ok(());
+            }
+            Err(error) => break Err(error),
         };
         let bytes = buffer.get(..count).unwrap_or_default();
-        if write_all(&mut to, bytes).is_err() {
-            return;
+        if let Err(error) = write_all(&mut to, bytes) {
+            break Err(error);
         }
-        mirror(log, bytes, lost);
-    }
-    let lost = lost.load(Ordering::Relaxed);
-    if lost > 0 {
-        let line = format!("\n[spank-k8s: {lost} bytes of output are not in this log]\n");
-        mirror(log, line.as_bytes(), &AtomicU64::new(0));
-    }
+        log.write(bytes);
+    };
+    // Before the log's last line: the process must not wait for it.
+    drop((from, to));
+    log.finish();
+    (log.lost(), result)
+}
+
+/// Waits until there is something to read; false if the task is over and there is nothing.
+fn more(from: &PipeReader, stop: &PipeReader) -> bool {
+    let mut fds = [PollFd::new(from, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+    let _ = poll(&mut fds, None);
+    let [from, stop] = fds.map(|fd| !fd.revents().is_empty());
+    from || !stop
 }
 
 /// Slurm's descriptor may be non-blocking: it shares its flags with whoever else has it.
-fn write_all(to: &mut std::fs::File, mut bytes: &[u8]) -> std::io::Result<()> {
+fn write_all(to: &mut std::fs::File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.write(bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut fds = [PollFd::from_borrowed_fd(to.as_fd(), PollFlags::OUT)];
                 let _ = poll(&mut fds, None);
             }
@@ -110,25 +177,4 @@ fn write_all(to: &mut std::fs::File, mut bytes: &[u8]) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A pipe that polls as writable takes a page without blocking (pipe(7)); what does not fit at once is counted.
-fn mirror(log: BorrowedFd<'static>, bytes: &[u8], lost: &AtomicU64) {
-    const PAGE: usize = 4096;
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let mut fds = [PollFd::from_borrowed_fd(log, PollFlags::OUT)];
-        let ready = poll(&mut fds, Some(&now)).is_ok_and(|n| n == 1);
-        let [fd] = fds;
-        let piece = rest.get(..rest.len().min(PAGE)).unwrap_or_default();
-        if !ready || !fd.revents().contains(PollFlags::OUT) {
-            break;
-        }
-        match rustix::io::write(log, piece) {
-            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-            Err(_) => break,
-        }
-    }
-    lost.fetch_add(rest.len() as u64, Ordering::Relaxed);
 }

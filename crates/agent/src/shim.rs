@@ -1,23 +1,31 @@
 //! The task's end: what Slurm sees.
 //!
-//! It keeps Slurm's descriptors, limits and signals for the process in the Pod, and ends exactly as that one ends.
+//! It keeps Slurm's limits and signals for the process in the Pod, gives it Slurm's descriptors, and ends exactly as
+//! that one ends.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::thread::CpuSet;
 use serde_bytes::ByteBuf;
 use slurm_k8s_agent::link::message::{
     End, Failure, Hello, Ids, Io, Message, Role, Scope, Stage, Start, VERSION, Workdir,
 };
 use slurm_k8s_agent::link::socket::{Link, LinkError};
+use slurm_k8s_posix::Received;
+
+use crate::task::plain;
 
 /// The variable that makes this binary a shim: the Pod's run folder on the host.
 pub const RUN_DIR: &str = "SPANK_K8S_SHIM_RUN_DIR";
 /// All of the shim's own variables start like this; the user's process gets none of them.
 const PREFIX: &str = "SPANK_K8S_SHIM_";
+/// How many limits there are: numbers 0 to this (getrlimit(2)).
+const LIMITS: u32 = 16;
 
 const START: u8 = 123;
 const OPTION: u8 = 124;
@@ -46,13 +54,14 @@ fn fail(code: u8, message: &str, hint: Option<&str>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// One line, in one write.
+/// One line, in one write. The other ends' words must not move the user's cursor.
 fn say(text: &str) {
     use std::io::Write as _;
+    let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     let _ = std::io::stderr().write_all(format!("spank-k8s: {text}\n").as_bytes());
 }
 
-fn variable(name: &str) -> Option<std::ffi::OsString> {
+fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(format!("{PREFIX}{name}"))
 }
 
@@ -60,69 +69,82 @@ fn run(signals: &OwnedFd) -> Result<ExitCode, LinkError> {
     let run_dir = PathBuf::from(variable("RUN_DIR").unwrap_or_default());
     let task = variable("TASK").and_then(|task| task.to_str()?.parse().ok()).unwrap_or(0);
     let mut link = Link::connect(&run_dir.join("shim.sock"))?;
-    link.send(&hello(Role::Shim, task, &run_dir)?, &[])?;
-    let spare = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    let streams = streams(&spare);
-    link.send(&Message::Start(Box::new(start(task))), &streams)?;
-    drop(spare);
+    link.send(&hello(Role::Shim, task, &run_dir)?, Vec::new())?;
+    link.send(&Message::Start(Box::new(start(task))), streams()?)?;
+    release()?;
     serve(&mut link, signals, task)
 }
 
 /// The first message of either end.
 pub fn hello(role: Role, task: u32, run_dir: &Path) -> Result<Message, LinkError> {
-    let mut groups: Vec<u32> =
-        rustix::process::getgroups().map_err(std::io::Error::from)?.iter().map(|gid| gid.as_raw()).collect();
+    let groups = rustix::process::getgroups().map_err(std::io::Error::from)?;
+    let mut groups: Vec<u32> = groups.iter().map(|gid| gid.as_raw()).collect();
     groups.sort_unstable();
     groups.dedup();
-    let ids = Ids {
-        uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
-        groups,
-    };
+    let ids = Ids { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw(), groups };
     let token = std::fs::read(run_dir.join("token"))?;
     Ok(Message::Hello(Hello { version: VERSION, role, task, token, ids }))
 }
 
-/// Slurm's descriptors; `/dev/null` for one that is closed.
-fn streams(spare: &std::fs::File) -> [BorrowedFd<'_>; 3] {
-    let open = |fd: BorrowedFd<'static>| rustix::io::fcntl_getfd(fd).is_ok().then_some(fd);
-    [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
-        .map(|fd| open(fd).unwrap_or_else(|| spare.as_fd()))
+/// Slurm's descriptors. The Rust runtime has opened `/dev/null` in place of any that was closed.
+fn streams() -> Result<Vec<OwnedFd>, LinkError> {
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let copies = streams.iter().map(std::os::fd::BorrowedFd::try_clone_to_owned);
+    Ok(copies.collect::<Result<_, _>>()?)
+}
+
+/// Lets go of stdin and stdout: when the process in the Pod has closed them, they are closed. stderr stays, for
+/// messages.
+fn release() -> Result<(), LinkError> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(null.as_fd()).map_err(std::io::Error::from)?;
+    rustix::stdio::dup2_stdout(null.as_fd()).map_err(std::io::Error::from)?;
+    Ok(())
 }
 
 fn start(task: u32) -> Start {
-    let mut argv: Vec<_> = std::env::args_os().map(|word| ByteBuf::from(word.into_vec())).collect();
-    match (variable("ARGV0"), argv.first_mut()) {
-        (Some(first), Some(word)) => *word = ByteBuf::from(first.into_vec()),
-        _ => drop(argv.splice(..argv.len().min(1), [])),
-    }
-    let env = std::env::vars_os()
-        .filter(|(name, _)| !name.as_bytes().starts_with(PREFIX.as_bytes()))
-        .map(|(name, value)| ByteBuf::from([name.as_bytes(), b"=", value.as_bytes()].concat()))
-        .collect();
-    let bytes = |path: PathBuf| ByteBuf::from(path.into_os_string().into_vec());
-    let workdir = match variable("WORKDIR") {
-        Some(path) => Workdir::Explicit(ByteBuf::from(path.into_vec())),
-        None => Workdir::Inherited(bytes(std::env::current_dir().unwrap_or_else(|_| "/".into()))),
-    };
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(umask);
-    let cpus = rustix::thread::sched_getaffinity(None).map_or_else(
-        |_| Vec::new(),
-        |set| (0..4096).filter(|cpu| *cpu < rustix::thread::CpuSet::MAX_CPU && set.is_set(*cpu)).filter_map(|cpu| u32::try_from(cpu).ok()).collect(),
-    );
+    let env = slurm_k8s_posix::environment().into_iter().map(ByteBuf::from);
+    let limit = |n| slurm_k8s_posix::limit(n).map(|(soft, hard)| (n, soft, hard));
+    let direct = variable("IO").is_some_and(|io| io == "direct");
+    let tree = variable("SCOPE").is_some_and(|scope| scope == "tree");
     Start {
         task,
-        argv,
-        env,
-        workdir,
+        argv: command(),
+        env: env.filter(|entry| !entry.starts_with(PREFIX.as_bytes())).collect(),
+        workdir: workdir(),
         umask: umask.as_raw_mode(),
-        rlimits: (0..16).filter_map(|n| slurm_k8s_posix::limit(n).map(|(soft, hard)| (n, soft, hard))).collect(),
-        cpus,
+        rlimits: (0..LIMITS).filter_map(limit).collect(),
+        cpus: cores(),
         nice: rustix::process::getpriority_process(None).unwrap_or(0),
-        io: if variable("IO").is_some_and(|io| io == "direct") { Io::Direct } else { Io::Tee },
-        scope: if variable("SCOPE").is_some_and(|scope| scope == "tree") { Scope::Tree } else { Scope::Task },
+        io: if direct { Io::Direct } else { Io::Tee },
+        scope: if tree { Scope::Tree } else { Scope::Task },
     }
+}
+
+/// The shim was put in front of the command, or in the place of its first word, which then has a variable.
+fn command() -> Vec<ByteBuf> {
+    let words = std::env::args_os().skip(1);
+    variable("ARGV0").into_iter().chain(words).map(|word| ByteBuf::from(word.into_vec())).collect()
+}
+
+fn workdir() -> Workdir {
+    let bytes = |path: OsString| ByteBuf::from(path.into_vec());
+    if let Some(path) = variable("WORKDIR") {
+        return Workdir::Explicit(bytes(path));
+    }
+    // A folder that is gone, or that only root could have entered, still has its name.
+    let named = || std::env::var_os("PWD").unwrap_or_else(|| "/".into());
+    let here = std::env::current_dir().map_or_else(|_| named(), PathBuf::into_os_string);
+    Workdir::Inherited(bytes(here))
+}
+
+fn cores() -> Vec<u32> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else {
+        return Vec::new();
+    };
+    (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).filter_map(|core| core.try_into().ok()).collect()
 }
 
 /// Relays signals until the end is told.
@@ -142,26 +164,43 @@ fn serve(link: &mut Link, signals: &OwnedFd, task: u32) -> Result<ExitCode, Link
                 _ => {}
             }
         }
-        let mut fds = [PollFd::new(&*link, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        let out = if link.pending() { PollFlags::OUT } else { PollFlags::empty() };
+        let mut fds = [PollFd::new(&*link, PollFlags::IN | out), PollFd::new(signals, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(std::io::Error::from(error).into()),
         }
-        let [linked, signalled] = fds.map(|fd| !fd.revents().is_empty());
-        if signalled {
-            while let Some(signo) = slurm_k8s_posix::next_signal(signals) {
-                if started {
-                    link.send(&Message::Signal { task, signo }, &[])?;
-                } else if ends_by_default(signo) {
-                    // There is no process yet: cancelled before the start is cancelled.
-                    slurm_k8s_posix::die_by(signo);
-                }
-            }
+        let [linked, _] = fds.map(|fd| fd.revents());
+        while let Some(received) = slurm_k8s_posix::next_signal(signals) {
+            pass_on(link, received, task, started)?;
         }
-        if linked && !link.read()? {
-            return Ok(fail(LOST, "the link to the Pod ended without a status; how the command ended is not known", None));
+        link.flush()?;
+        let readable = linked.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        if readable && !link.read()? {
+            let message = "the link to the Pod ended without a status; how the command ended is not known";
+            return Ok(fail(LOST, message, None));
         }
     }
+}
+
+/// A signal goes to the process in the Pod. While there is none, it does to the shim what it would do to a process
+/// that has no handler yet: cancelled before the start is cancelled.
+fn pass_on(link: &mut Link, received: Received, task: u32, started: bool) -> Result<(), LinkError> {
+    const PIPE: i32 = 13;
+    const CHLD: i32 = 17;
+    const URG: i32 = 23;
+    let Received { signo, sender } = received;
+    // The first is our own: a message could not be printed. The others are between the kernel and a process.
+    if (signo == PIPE && sender == std::process::id()) || matches!(signo, CHLD | URG) {
+        return Ok(());
+    }
+    if started {
+        return link.send(&Message::Signal { task, signo }, Vec::new());
+    }
+    if ends_by_default(signo) {
+        slurm_k8s_posix::die_by(signo);
+    }
+    Ok(())
 }
 
 /// signal(7): what does not end a process by default.
@@ -178,20 +217,19 @@ fn ends_by_default(signo: i32) -> bool {
 
 fn not_started(failure: &Failure) -> ExitCode {
     let what = String::from_utf8_lossy(&failure.what);
-    let error = rustix::io::Errno::from_raw_os_error(failure.errno);
+    let why = plain(&std::io::Error::from_raw_os_error(failure.errno));
     match failure.stage {
         // As plain Slurm: the errno is the exit code.
-        Stage::Exec => fail(
-            u8::try_from(failure.errno).unwrap_or(START),
-            &format!("cannot run {what:?} in the Pod: {error}"),
-            None,
-        ),
+        Stage::Exec => {
+            let code = u8::try_from(failure.errno).unwrap_or(START);
+            fail(code, &format!("cannot run `{what}': {why}"), None)
+        }
         Stage::Workdir => fail(
             OPTION,
-            &format!("--k8s-workdir: cannot change to {what:?} in the Pod: {error}"),
+            &format!("--k8s-workdir: cannot change to `{what}' in the Pod: {why}"),
             Some("name a folder that the image has, or one of the site's mounts"),
         ),
-        Stage::Limits => fail(START, &format!("cannot set {what} in the Pod: {error}"), None),
-        Stage::Spawn => fail(START, &format!("cannot start a process in the Pod: {what}: {error}"), None),
+        Stage::Limits => fail(START, &format!("cannot set {what} in the Pod: {why}"), None),
+        Stage::Spawn => fail(START, &format!("cannot start a process in the Pod: {what}: {why}"), None),
     }
 }

@@ -1,67 +1,94 @@
 //! Starting one task: the second stage, and the pipes around it.
 
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{self, PipeReader, PipeWriter, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use rustix::fs::MemfdFlags;
+use rustix::io::FdFlags;
 use slurm_k8s_agent::link::message::{Failure, Io, Stage, Start};
 
 use crate::output::{self, Pumps};
 
-/// A started task.
+/// A task whose second stage runs.
 pub struct Spawned {
     /// Its first process.
     pub pid: i32,
     /// What copies its output; none with direct io.
     pub pumps: Option<Pumps>,
+    /// Ends when the command runs; before that, a [`Failure`] may come. It does not block.
+    pub result: PipeReader,
 }
 
-/// Starts the task and returns when its command runs, or why it does not.
-pub fn spawn(start: &Start, streams: [OwnedFd; 3], notify: &std::io::PipeWriter) -> Result<Spawned, Failure> {
-    let failed = |what: &str, error: &std::io::Error| Failure {
-        stage: Stage::Spawn,
-        what: what.into(),
-        errno: error.raw_os_error().unwrap_or(5),
-    };
-    let pipe = || std::io::pipe().map_err(|error| failed("pipe", &error));
-    let (spec_in, mut spec_out) = pipe()?;
-    let (mut result_in, result_out) = pipe()?;
+/// A second stage that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The start message, as a file.
+    #[error("the start message as a file")]
+    Spec(#[source] io::Error),
+    /// A pipe for its result or its output.
+    #[error("a pipe")]
+    Pipe(#[source] io::Error),
+    /// The process.
+    #[error("the agent's second stage")]
+    Process(#[source] io::Error),
+    /// A thread for its output.
+    #[error("a thread for the output")]
+    Thread(#[source] io::Error),
+}
+
+impl From<SpawnError> for Failure {
+    fn from(error: SpawnError) -> Self {
+        const EIO: i32 = 5;
+        let what = error.to_string().into();
+        let (SpawnError::Spec(cause)
+        | SpawnError::Pipe(cause)
+        | SpawnError::Process(cause)
+        | SpawnError::Thread(cause)) = error;
+        Self { stage: Stage::Spawn, what, errno: cause.raw_os_error().unwrap_or(EIO) }
+    }
+}
+
+/// Starts the second stage and does not wait for it.
+pub fn spawn(start: &Start, streams: [OwnedFd; 3], notify: &PipeWriter) -> Result<Spawned, SpawnError> {
+    let spec = spec(start).map_err(SpawnError::Spec)?;
+    let (result, tell) = io::pipe().map_err(SpawnError::Pipe)?;
+    rustix::io::ioctl_fionbio(&result, true).map_err(|error| SpawnError::Pipe(error.into()))?;
     let [stdin, stdout, stderr] = streams;
-    let (stdout, stderr, pumps) = match start.io {
+    let (stdout, stderr, mut pumps) = match start.io {
         Io::Direct => (stdout, stderr, None),
         Io::Tee => {
-            let (stdout, stderr, pumps) = output::tee(stdout, stderr).map_err(|error| failed("pipe", &error))?;
+            let (stdout, stderr, pumps) = output::tee(stdout, stderr).map_err(SpawnError::Pipe)?;
             (stdout, stderr, Some(pumps))
         }
     };
-    // These two are for the child alone; it closes them on its execve.
-    for fd in [rustix::fd::AsFd::as_fd(&spec_in), rustix::fd::AsFd::as_fd(&result_out)] {
-        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).map_err(|e| failed("pipe", &e.into()))?;
+    // These two are for this child alone: no other thread starts processes, and here they are closed again below.
+    for fd in [spec.as_fd(), tell.as_fd()] {
+        rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(|error| SpawnError::Pipe(error.into()))?;
     }
-    let program = std::env::current_exe().map_err(|error| failed("agent", &error))?;
-    let child = Command::new(program)
+    let child = Command::new("/proc/self/exe")
         .arg("exec")
-        .arg(spec_in.as_raw_fd().to_string())
-        .arg(result_out.as_raw_fd().to_string())
+        .arg(spec.as_raw_fd().to_string())
+        .arg(tell.as_raw_fd().to_string())
         .stdin(Stdio::from(stdin))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr))
         .process_group(0)
         .spawn()
-        .map_err(|error| failed("agent", &error))?;
-    drop((spec_in, result_out));
-    let pid = i32::try_from(child.id()).unwrap_or(0);
-    let bytes = postcard::to_stdvec(start)
-        .map_err(|error| failed("command", &std::io::Error::other(error)))?;
-    // If the second stage died before it read, its result tells.
-    let _ = spec_out.write_all(&bytes);
-    drop(spec_out);
-    let mut told = Vec::new();
-    result_in.read_to_end(&mut told).map_err(|error| failed("result", &error))?;
-    if told.is_empty() {
-        return Ok(Spawned { pid, pumps: pumps.map(|pumps| pumps.start(notify)) });
+        .map_err(SpawnError::Process)?;
+    let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    if let Some(Err(error)) = pumps.as_mut().map(|pumps| pumps.start(notify)) {
+        let _ = slurm_k8s_posix::kill(pid, 9);
+        return Err(SpawnError::Thread(error));
     }
-    Err(postcard::from_bytes(&told)
-        .unwrap_or_else(|error| failed("result", &std::io::Error::other(error))))
+    Ok(Spawned { pid, pumps, result })
+}
+
+fn spec(start: &Start) -> io::Result<OwnedFd> {
+    let bytes = postcard::to_stdvec(start).map_err(io::Error::other)?;
+    let mut file = std::fs::File::from(rustix::fs::memfd_create("start", MemfdFlags::CLOEXEC)?);
+    file.write_all(&bytes)?;
+    file.rewind()?;
+    Ok(file.into())
 }

@@ -30,7 +30,9 @@ fn descends(all: &BTreeMap<i32, (i32, i32)>, mut pid: i32, root: i32) -> bool {
 
 /// Parent and process group of every process (proc(5), `stat`).
 fn processes() -> BTreeMap<i32, (i32, i32)> {
-    let Ok(folder) = std::fs::read_dir("/proc") else { return BTreeMap::new() };
+    let Ok(folder) = std::fs::read_dir("/proc") else {
+        return BTreeMap::new();
+    };
     folder
         .flatten()
         .filter_map(|entry| {

@@ -70,14 +70,10 @@ impl ApiError {
 
     fn of(error: kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::Status {
-                code: status.code,
-                reason: status.reason.clone(),
-                message: status.message.clone(),
-            },
-            error @ (kube::Error::SerdeError(_) | kube::Error::BuildRequest(_)) => {
-                Self::Answer(Box::new(error))
+            kube::Error::Api(status) => {
+                Self::Status { code: status.code, reason: status.reason.clone(), message: status.message.clone() }
             }
+            error @ (kube::Error::SerdeError(_) | kube::Error::BuildRequest(_)) => Self::Answer(Box::new(error)),
             other => Self::Unreachable(Box::new(other)),
         }
     }
@@ -92,16 +88,9 @@ pub struct Pods {
 
 impl Pods {
     /// A client from a kubeconfig; must be called in a tokio runtime. Nothing is sent yet.
-    pub async fn connect(
-        kubeconfig: &Path,
-        namespace: &str,
-        timeout: Duration,
-    ) -> Result<Self, ApiError> {
+    pub async fn connect(kubeconfig: &Path, namespace: &str, timeout: Duration) -> Result<Self, ApiError> {
         let client = client(kubeconfig, timeout).await?;
-        Ok(Self {
-            api: Api::namespaced(client, namespace),
-            timeout,
-        })
+        Ok(Self { api: Api::namespaced(client, namespace), timeout })
     }
 
     /// The Pods' namespaced API, for a watch.
@@ -126,10 +115,8 @@ impl Pods {
     pub async fn delete(&self, name: &str, uid: Option<&str>) -> Result<(), ApiError> {
         let mut params = DeleteParams::default().grace_period(0);
         if let Some(uid) = uid {
-            params = params.preconditions(kube::api::Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            });
+            params =
+                params.preconditions(kube::api::Preconditions { uid: Some(uid.to_owned()), resource_version: None });
         }
         match self.bounded("DELETE", self.api.delete(name, &params)).await {
             Ok(_) => Ok(()),
@@ -146,10 +133,7 @@ impl Pods {
     ) -> Result<T, ApiError> {
         match tokio::time::timeout(self.timeout, request).await {
             Ok(answer) => answer.map_err(ApiError::of),
-            Err(_) => Err(ApiError::Timeout {
-                verb,
-                seconds: self.timeout.as_secs_f32(),
-            }),
+            Err(_) => Err(ApiError::Timeout { verb, seconds: self.timeout.as_secs_f32() }),
         }
     }
 }
@@ -157,10 +141,8 @@ impl Pods {
 /// kube's own stack, with a connector that sets `TCP_NODELAY`: without it the first request waits 40 ms for a
 /// delayed acknowledgement. Retries are the engine's, so kube's are left out.
 async fn client(kubeconfig: &Path, timeout: Duration) -> Result<Client, ApiError> {
-    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ApiError::Kubeconfig {
-        path: kubeconfig.to_owned(),
-        source,
-    };
+    let unreadable =
+        |source: Box<dyn std::error::Error + Send + Sync>| ApiError::Kubeconfig { path: kubeconfig.to_owned(), source };
     let file = Kubeconfig::read_from(kubeconfig).map_err(|e| unreadable(e.into()))?;
     let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
@@ -170,18 +152,14 @@ async fn client(kubeconfig: &Path, timeout: Duration) -> Result<Client, ApiError
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(timeout));
-    let connector = config
-        .rustls_https_connector_with_connector(connector)
-        .map_err(|e| unreadable(e.into()))?;
-    let http = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-        .build(connector);
+    let connector = config.rustls_https_connector_with_connector(connector).map_err(|e| unreadable(e.into()))?;
+    let http = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build(connector);
     let auth = config.auth_layer().map_err(|e| unreadable(e.into()))?;
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(auth)
         .map_err(tower::BoxError::from)
         .service(http);
-    let service =
-        tower::util::BoxService::<Request<Body>, Response<_>, tower::BoxError>::new(service);
+    let service = tower::util::BoxService::<Request<Body>, Response<_>, tower::BoxError>::new(service);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }

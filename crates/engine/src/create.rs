@@ -61,13 +61,7 @@ impl Creation {
     /// A Pod and its grant.
     #[must_use]
     pub fn new(pod: Pod, grant: Grant, run_dir: std::sync::Arc<std::sync::Mutex<RunDir>>) -> Self {
-        Self {
-            name: grant.pod.clone(),
-            pod,
-            grant,
-            run_dir,
-            variant: 0,
-        }
+        Self { name: grant.pod.clone(), pod, grant, run_dir, variant: 0 }
     }
 
     /// Sends the Pod once per name. A name that another Pod has is success if the nonce is ours: an earlier
@@ -91,9 +85,7 @@ impl Creation {
                 _ => self.rename(),
             }
         }
-        Err(CreateError::NameTaken {
-            name: self.name.clone(),
-        })
+        Err(CreateError::NameTaken { name: self.name.clone() })
     }
 
     fn rename(&mut self) {

@@ -26,23 +26,10 @@ const POST_MORTEM: Duration = Duration::from_secs(3);
 
 /// What happened at one of the ends.
 pub enum Event {
-    Shim {
-        task: u32,
-        sender: Sender,
-    },
-    FromShim {
-        task: u32,
-        message: Message,
-        descriptors: Vec<OwnedFd>,
-    },
-    ShimGone {
-        task: u32,
-    },
-    Agent {
-        sender: Sender,
-        pidfd: OwnedFd,
-        ids: Ids,
-    },
+    Shim { task: u32, sender: Sender },
+    FromShim { task: u32, message: Message, descriptors: Vec<OwnedFd> },
+    ShimGone { task: u32 },
+    Agent { sender: Sender, pidfd: OwnedFd, ids: Ids },
     FromAgent(Message),
     AgentGone,
     Pod(Observed),
@@ -99,11 +86,7 @@ impl<'a> Hub<'a> {
     }
 
     /// Serves until every shim is gone or `finish` resolves.
-    pub async fn serve(
-        &mut self,
-        mut events: mpsc::Receiver<Event>,
-        finish: impl Future<Output = ()>,
-    ) {
+    pub async fn serve(&mut self, mut events: mpsc::Receiver<Event>, finish: impl Future<Output = ()>) {
         tokio::pin!(finish);
         while !self.done() {
             let deadline = self.deadline();
@@ -132,9 +115,7 @@ impl<'a> Hub<'a> {
     fn deadline(&self) -> Instant {
         match self.post_mortem {
             Some(at) => at,
-            None if self.agent_seen || self.refusal.is_some() => {
-                Instant::now() + Duration::from_secs(3600)
-            }
+            None if self.agent_seen || self.refusal.is_some() => Instant::now() + Duration::from_secs(3600),
             None => self.start_deadline,
         }
     }
@@ -152,11 +133,7 @@ impl<'a> Hub<'a> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Shim { task, sender } => self.shim_came(task, sender),
-            Event::FromShim {
-                task,
-                message,
-                descriptors,
-            } => {
+            Event::FromShim { task, message, descriptors } => {
                 self.shim_said(task, message, descriptors);
             }
             Event::ShimGone { task } => self.shim_gone(task),
@@ -171,13 +148,7 @@ impl<'a> Hub<'a> {
         if let Some(refusal) = &self.refusal {
             sender.send(Message::Refused(refusal.clone()), Vec::new());
         } else if let Some(text) = &self.notice {
-            sender.send(
-                Message::Notice {
-                    task,
-                    text: text.clone(),
-                },
-                Vec::new(),
-            );
+            sender.send(Message::Notice { task, text: text.clone() }, Vec::new());
         }
         self.tasks.entry(task).or_default().shim = Some(sender);
     }
@@ -211,8 +182,7 @@ impl<'a> Hub<'a> {
         let cut_off = state.sent && !state.ended;
         if cut_off {
             state.ended = true;
-            self.journal
-                .write("shim_gone", &[("task", Value::from(task))]);
+            self.journal.write("shim_gone", &[("task", Value::from(task))]);
             if let Some(agent) = &self.agent {
                 agent.send(Message::Kill { task }, Vec::new());
             }
@@ -251,8 +221,7 @@ impl<'a> Hub<'a> {
     fn agent_said(&mut self, message: Message) {
         let (task, ends) = match &message {
             Message::Started { task } => {
-                self.journal
-                    .write("started", &[("task", Value::from(*task))]);
+                self.journal.write("started", &[("task", Value::from(*task))]);
                 (*task, false)
             }
             Message::Exited { task, end, usage } => {
@@ -277,20 +246,13 @@ impl<'a> Hub<'a> {
                 let what = String::from_utf8_lossy(&failure.what).into_owned();
                 self.journal.write(
                     "not_started",
-                    &[
-                        ("task", Value::from(*task)),
-                        ("what", Value::from(what)),
-                        ("errno", Value::from(failure.errno)),
-                    ],
+                    &[("task", Value::from(*task)), ("what", Value::from(what)), ("errno", Value::from(failure.errno))],
                 );
                 (*task, true)
             }
             Message::Notice { task, .. } => (*task, false),
             Message::LogLost { task, bytes } => {
-                self.journal.write(
-                    "log_lost",
-                    &[("task", Value::from(*task)), ("bytes", Value::from(*bytes))],
-                );
+                self.journal.write("log_lost", &[("task", Value::from(*task)), ("bytes", Value::from(*bytes))]);
                 return;
             }
             _ => return,
@@ -303,11 +265,7 @@ impl<'a> Hub<'a> {
             shim.send(message, Vec::new());
         }
         let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
-        if let Some(agent) = self
-            .agent
-            .as_ref()
-            .filter(|_| all && self.tasks.values().all(|task| task.ended))
-        {
+        if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
             agent.send(Message::Finish, Vec::new());
         }
     }
@@ -329,8 +287,7 @@ impl<'a> Hub<'a> {
         match observed {
             Observed::Phase(text) => self.journal.write("pod", &[("state", Value::from(text))]),
             Observed::Notice(text) => {
-                self.journal
-                    .write("waiting", &[("reason", Value::from(text.as_str()))]);
+                self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
                 for (task, state) in &self.tasks {
                     if let Some(shim) = &state.shim {
                         let text = text.clone();
@@ -353,10 +310,7 @@ impl<'a> Hub<'a> {
     fn refuse(&mut self, refusal: Refusal) {
         self.journal.write(
             "refused",
-            &[
-                ("code", Value::from(refusal.code)),
-                ("message", Value::from(refusal.message.as_str())),
-            ],
+            &[("code", Value::from(refusal.code)), ("message", Value::from(refusal.message.as_str()))],
         );
         for state in self.tasks.values_mut().filter(|state| !state.ended) {
             state.ended = true;
@@ -375,12 +329,7 @@ impl<'a> Hub<'a> {
 }
 
 /// Accepts shims and the agent and turns what they say into events.
-pub fn listen(
-    shims: UnixListener,
-    agents: UnixListener,
-    door: &Door,
-    events: &mpsc::Sender<Event>,
-) {
+pub fn listen(shims: UnixListener, agents: UnixListener, door: &Door, events: &mpsc::Sender<Event>) {
     for (listener, role) in [(shims, Role::Shim), (agents, Role::Agent)] {
         let (door, events) = (door.clone(), events.clone());
         tokio::task::spawn_local(async move {
@@ -396,12 +345,7 @@ pub fn listen(
     }
 }
 
-async fn attend(
-    stream: UnixStream,
-    role: Role,
-    door: &Door,
-    events: &mpsc::Sender<Event>,
-) -> Result<(), &'static str> {
+async fn attend(stream: UnixStream, role: Role, door: &Door, events: &mpsc::Sender<Event>) -> Result<(), &'static str> {
     let (sender, mut receiver, _writer) = split(stream);
     let credentials = receiver.credentials().map_err(|_| "no credentials")?;
     if credentials.uid.as_raw() != door.ids.uid {
@@ -424,14 +368,7 @@ async fn attend(
         Role::Shim => {
             let task = hello.task;
             let _ = events.send(Event::Shim { task, sender }).await;
-            relay(&mut receiver, events, |message, descriptors| {
-                Event::FromShim {
-                    task,
-                    message,
-                    descriptors,
-                }
-            })
-            .await;
+            relay(&mut receiver, events, |message, descriptors| Event::FromShim { task, message, descriptors }).await;
             let _ = events.send(Event::ShimGone { task }).await;
         }
         Role::Agent => {
@@ -441,10 +378,7 @@ async fn attend(
             };
             let ids = hello.ids;
             let _ = events.send(Event::Agent { sender, pidfd, ids }).await;
-            relay(&mut receiver, events, |message, _| {
-                Event::FromAgent(message)
-            })
-            .await;
+            relay(&mut receiver, events, |message, _| Event::FromAgent(message)).await;
             let _ = events.send(Event::AgentGone).await;
         }
     }
@@ -459,11 +393,7 @@ fn check(hello: &Hello, role: Role, door: &Door) -> Option<Refusal> {
     (!fits).then(refusal::door)
 }
 
-async fn relay(
-    receiver: &mut Receiver,
-    events: &mpsc::Sender<Event>,
-    event: impl Fn(Message, Vec<OwnedFd>) -> Event,
-) {
+async fn relay(receiver: &mut Receiver, events: &mpsc::Sender<Event>, event: impl Fn(Message, Vec<OwnedFd>) -> Event) {
     loop {
         match receiver.next().await {
             Ok(Some((message, descriptors))) => {

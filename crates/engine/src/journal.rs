@@ -32,12 +32,7 @@ impl Journal {
             .open(&path)
             .map_err(|error| log::warn!("cannot open {}: {error}", path.display()))
             .ok();
-        Self {
-            file,
-            start: Instant::now(),
-            job: job.to_owned(),
-            pod: pod.to_owned(),
-        }
+        Self { file, start: Instant::now(), job: job.to_owned(), pod: pod.to_owned() }
     }
 
     /// Appends one phase with its values; `ms` since the step's first entry is added.
@@ -45,9 +40,7 @@ impl Journal {
         let Some(mut file) = self.file.as_ref() else {
             return;
         };
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0.0, |d| d.as_secs_f64());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let mut line = Map::new();
         line.insert("time".into(), Value::from((now * 1e3).round() / 1e3));
         line.insert("job".into(), Value::from(self.job.as_str()));
@@ -73,27 +66,16 @@ fn rotate(path: &Path, max_bytes: u64, keep: u32) {
     }
     let numbered = |n: u32| PathBuf::from(format!("{}.{n}", path.display()));
     let lock = PathBuf::from(format!("{}.lock", path.display()));
-    let Ok(lock) = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(lock)
-    else {
+    let Ok(lock) = OpenOptions::new().create(true).truncate(false).write(true).open(lock) else {
         return;
     };
-    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
-        || !full()
-    {
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() || !full() {
         return;
     }
     for n in (1..keep).rev() {
         let _ = std::fs::rename(numbered(n), numbered(n + 1));
     }
-    let _ = if keep == 0 {
-        std::fs::remove_file(path)
-    } else {
-        std::fs::rename(path, numbered(1))
-    };
+    let _ = if keep == 0 { std::fs::remove_file(path) } else { std::fs::rename(path, numbered(1)) };
 }
 
 #[cfg(test)]
@@ -109,10 +91,7 @@ mod tests {
         }
         let newest = std::fs::read_to_string(dir.path().join("engine.log")).unwrap();
         let entry: Value = serde_json::from_str(newest.trim()).unwrap();
-        assert_eq!(
-            (&entry["phase"], &entry["round"]),
-            (&"posted".into(), &3.into())
-        );
+        assert_eq!((&entry["phase"], &entry["round"]), (&"posted".into(), &3.into()));
         assert!(dir.path().join("engine.log.2").exists());
         assert!(!dir.path().join("engine.log.3").exists());
     }

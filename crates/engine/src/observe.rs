@@ -97,20 +97,12 @@ async fn create<F: Future<Output = ()>>(
 pub fn creation_failed(error: &CreateError) -> Refusal {
     let hint = match error {
         CreateError::Api(ApiError::Kubeconfig { .. }) => {
-            return refusal::because(
-                120,
-                error,
-                Some("ask the site's admin: this node cannot use Kubernetes"),
-            );
+            return refusal::because(120, error, Some("ask the site's admin: this node cannot use Kubernetes"));
         }
-        CreateError::Api(ApiError::Status {
-            code: 401 | 403, ..
-        }) => Some(
-            "the node's identity or role is wrong, or a policy forbids this Pod; ask the site's admin",
-        ),
-        CreateError::Api(api) if api.retryable() => {
-            Some("the cluster is down; submit the job again later")
+        CreateError::Api(ApiError::Status { code: 401 | 403, .. }) => {
+            Some("the node's identity or role is wrong, or a policy forbids this Pod; ask the site's admin")
         }
+        CreateError::Api(api) if api.retryable() => Some("the cluster is down; submit the job again later"),
         _ => None,
     };
     refusal::because(121, error, hint)
@@ -124,11 +116,7 @@ async fn follow<F: Future<Output = ()>>(
 ) {
     let params = WatchParams::default().fields(&format!("metadata.name={}", created.name));
     let mut version = created.version.clone();
-    let mut judge = Judge {
-        patience,
-        pulling_since: None,
-        last: String::new(),
-    };
+    let mut judge = Judge { patience, pulling_since: None, last: String::new() };
     let mut pause = Pause::new();
     loop {
         match pods.api().watch(&params, &version).await {
@@ -177,10 +165,7 @@ fn deleted(created: &Created) -> Refusal {
     Refusal {
         code: 125,
         message: format!("the Pod {} was deleted in Kubernetes", created.name),
-        hint: Some(
-            "somebody or something else than Slurm deleted it; `kubectl get events` may tell"
-                .into(),
-        ),
+        hint: Some("somebody or something else than Slurm deleted it; `kubectl get events` may tell".into()),
     }
 }
 
@@ -210,16 +195,8 @@ impl Judge {
                     })]
                 }
             }
-            Verdict::Failed {
-                code,
-                message,
-                hint,
-            } => {
-                vec![Observed::Failed(Refusal {
-                    code,
-                    message,
-                    hint,
-                })]
+            Verdict::Failed { code, message, hint } => {
+                vec![Observed::Failed(Refusal { code, message, hint })]
             }
         }
     }

@@ -6,8 +6,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 use slurm_k8s_agent::link::codec::{CodecError, Decoder, encode};
 use slurm_k8s_agent::link::message::Message;
@@ -62,11 +62,7 @@ pub fn split(stream: UnixStream) -> (Sender, Receiver, tokio::task::JoinHandle<(
             }
         }
     });
-    let receiver = Receiver {
-        stream,
-        decoder: Decoder::new(),
-        ready: VecDeque::new(),
-    };
+    let receiver = Receiver { stream, decoder: Decoder::new(), ready: VecDeque::new() };
     (Sender { queue }, receiver, writer)
 }
 
@@ -77,10 +73,7 @@ impl Receiver {
             if let Some(message) = self.ready.pop_front() {
                 return Ok(Some(message));
             }
-            let (bytes, descriptors) = self
-                .stream
-                .async_io(Interest::READABLE, || receive(&self.stream))
-                .await?;
+            let (bytes, descriptors) = self.stream.async_io(Interest::READABLE, || receive(&self.stream)).await?;
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -117,19 +110,14 @@ fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     Ok((bytes, descriptors))
 }
 
-async fn write(
-    stream: &UnixStream,
-    message: &Message,
-    descriptors: &[OwnedFd],
-) -> Result<(), PeerError> {
+async fn write(stream: &UnixStream, message: &Message, descriptors: &[OwnedFd]) -> Result<(), PeerError> {
     let bytes = encode(message)?;
     let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
     let mut sent = 0;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
         sent += stream
             .async_io(Interest::WRITABLE, || {
-                let mut space =
-                    [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
                 let mut control = SendAncillaryBuffer::new(&mut space);
                 if sent == 0 && !borrowed.is_empty() {
                     control.push(SendAncillaryMessage::ScmRights(&borrowed));

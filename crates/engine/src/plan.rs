@@ -45,18 +45,12 @@ pub struct Step {
 
 /// Says what is not installed on this node, before anything is sent.
 pub fn check_node(config: &Config) -> Result<(), Refusal> {
-    for (file, what) in [
-        ("slurm-k8s-agent", "the agent"),
-        ("slurm-k8s-runtime", "the OCI runtime wrapper"),
-    ] {
+    for (file, what) in [("slurm-k8s-agent", "the agent"), ("slurm-k8s-runtime", "the OCI runtime wrapper")] {
         let path = config.paths.libexec.join(file);
         if let Err(error) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
             return Err(Refusal {
                 code: 120,
-                message: format!(
-                    "{what} {} cannot be used on this node: {error}",
-                    path.display()
-                ),
+                message: format!("{what} {} cannot be used on this node: {error}", path.display()),
                 hint: Some("ask the site's admin to install spank-k8s on the node".into()),
             });
         }
@@ -78,10 +72,7 @@ pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Result<Pod,
         namespace: kubernetes.namespace.clone(),
         name: name.to_owned(),
         nonce: nonce.to_owned(),
-        node: kubernetes
-            .node_name
-            .clone()
-            .unwrap_or_else(|| step.node.clone()),
+        node: kubernetes.node_name.clone().unwrap_or_else(|| step.node.clone()),
         image: step.image.clone(),
         pull: step.options.pull.unwrap_or(config.pod.pull),
         job_id: step.job_id,
@@ -108,11 +99,7 @@ pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Pa
     let script = step.script.iter().map(|path| (path, true));
     let mounts = site
         .chain(script)
-        .map(|(path, read_only)| Mount {
-            source: Source::Site(path.clone()),
-            target: path.clone(),
-            read_only,
-        })
+        .map(|(path, read_only)| Mount { source: Source::Site(path.clone()), target: path.clone(), read_only })
         .collect();
     Grant {
         namespace: config.kubernetes.namespace.clone(),
@@ -133,24 +120,15 @@ pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Pa
 }
 
 fn login(uid: u32) -> Option<nix::unistd::User> {
-    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))
-        .ok()
-        .flatten()
+    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten()
 }
 
 fn identity(step: &Step) -> Identity {
     let group = |gid: &u32| {
-        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(*gid))
-            .ok()
-            .flatten()?;
+        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(*gid)).ok().flatten()?;
         Some((*gid, group.name))
     };
-    let groups = step
-        .groups
-        .iter()
-        .chain([&step.gid])
-        .filter_map(group)
-        .collect();
+    let groups = step.groups.iter().chain([&step.gid]).filter_map(group).collect();
     match login(step.uid) {
         Some(user) => Identity {
             user: user.name,
@@ -186,13 +164,7 @@ fn limits() -> BTreeMap<String, Limit> {
     .into_iter()
     .map(|(name, resource)| {
         let limit = getrlimit(resource);
-        (
-            name.to_owned(),
-            Limit {
-                soft: limit.current,
-                hard: limit.maximum,
-            },
-        )
+        (name.to_owned(), Limit { soft: limit.current, hard: limit.maximum })
     })
     .collect()
 }

@@ -31,10 +31,7 @@ mod tests {
     fn only_linuxproc_and_pgid_signal_the_tree() {
         assert_eq!(scope_of("ClusterName=a\n"), Scope::Task);
         assert_eq!(scope_of("ProctrackType=proctrack/cgroup"), Scope::Task);
-        assert_eq!(
-            scope_of(" proctracktype = proctrack/linuxproc # x"),
-            Scope::Tree
-        );
+        assert_eq!(scope_of(" proctracktype = proctrack/linuxproc # x"), Scope::Tree);
         assert_eq!(scope_of("#ProctrackType=proctrack/pgid\n"), Scope::Task);
     }
 }

@@ -3,11 +3,7 @@
 use slurm_k8s_agent::link::message::{Ids, Refusal, VERSION};
 
 fn refusal(code: u8, message: String, hint: Option<&str>) -> Refusal {
-    Refusal {
-        code,
-        message,
-        hint: hint.map(str::to_owned),
-    }
+    Refusal { code, message, hint: hint.map(str::to_owned) }
 }
 
 /// A final refusal with the whole chain of an error's causes.
@@ -29,9 +25,7 @@ pub fn lost() -> Refusal {
     refusal(
         125,
         "the link to the Pod ended without a status; how the command ended is not known".into(),
-        Some(
-            "`kubectl describe pod` and the kubelet's log may tell; the job can be submitted again",
-        ),
+        Some("`kubectl describe pod` and the kubelet's log may tell; the job can be submitted again"),
     )
 }
 
@@ -40,9 +34,7 @@ pub fn start_timeout() -> Refusal {
     refusal(
         123,
         "the Pod did not start in time".into(),
-        Some(
-            "`kubectl get events -n slurm-jobs` tells what it waits for; the limit is start_timeout in k8s.toml",
-        ),
+        Some("`kubectl get events -n slurm-jobs` tells what it waits for; the limit is start_timeout in k8s.toml"),
     )
 }
 
@@ -59,9 +51,7 @@ pub fn identity(slurm: &Ids, container: &Ids) -> Refusal {
 pub fn version(theirs: u16) -> Refusal {
     refusal(
         120,
-        format!(
-            "this node's slurm-k8s-agent speaks version {theirs} of the link, its plugin version {VERSION}"
-        ),
+        format!("this node's slurm-k8s-agent speaks version {theirs} of the link, its plugin version {VERSION}"),
         Some("install one release of spank-k8s on the node"),
     )
 }

@@ -19,11 +19,7 @@ pub struct RunDirError {
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RunDirError {
     let path = path.to_owned();
-    move |source| RunDirError {
-        action,
-        path,
-        source,
-    }
+    move |source| RunDirError { action, path, source }
 }
 
 /// A Pod's run folder. Root owns it and anyone may pass through it; what is in it belongs to the job's user.
@@ -57,15 +53,8 @@ impl RunDir {
         make_dir(&pods, 0o711)?;
         let path = pods.join(format!("{pod}-{nonce}"));
         make_dir(&path, 0o711)?;
-        let this = Self {
-            grants: run.join("grants").join(namespace),
-            grant: None,
-            path,
-        };
-        let sockets = Sockets {
-            shim: this.listen(SHIM_SOCKET, owner)?,
-            agent: this.listen(AGENT_SOCKET, owner)?,
-        };
+        let this = Self { grants: run.join("grants").join(namespace), grant: None, path };
+        let sockets = Sockets { shim: this.listen(SHIM_SOCKET, owner)?, agent: this.listen(AGENT_SOCKET, owner)? };
         this.file(TOKEN_FILE, token, 0o400, Some(owner))?;
         this.file("agent", b"", 0o555, None)?;
         Ok((this, sockets))
@@ -82,8 +71,7 @@ impl RunDir {
     pub fn write_grant(&mut self, grant: &Grant) -> Result<(), RunDirError> {
         self.remove_grant();
         let path = self.grants.join(format!("{}.json", grant.pod));
-        let text =
-            serde_json::to_vec(grant).map_err(|error| failed("encode", &path)(error.into()))?;
+        let text = serde_json::to_vec(grant).map_err(|error| failed("encode", &path)(error.into()))?;
         if let Some(all) = self.grants.parent() {
             make_dir(all, 0o700)?;
         }
@@ -124,13 +112,7 @@ impl RunDir {
         Ok(socket)
     }
 
-    fn file(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        mode: u32,
-        owner: Option<(u32, u32)>,
-    ) -> Result<(), RunDirError> {
+    fn file(&self, name: &str, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<(), RunDirError> {
         let path = self.path.join(name);
         write(&path, bytes, mode)?;
         owner.map_or(Ok(()), |owner| own(&path, mode, owner))
@@ -141,9 +123,7 @@ impl RunDir {
 pub fn random() -> Result<String, RunDirError> {
     let path = Path::new("/dev/urandom");
     let mut bytes = [0_u8; 16];
-    std::fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(failed("read", path))?;
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
@@ -151,8 +131,7 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), RunDirError> {
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => {
             // The umask may have taken bits away.
-            std::fs::set_permissions(path, Permissions::from_mode(mode))
-                .map_err(failed("set the mode of", path))
+            std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed("make the folder", path)(error)),
@@ -170,8 +149,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), RunDirError> {
 }
 
 fn own(path: &Path, mode: u32, (uid, gid): (u32, u32)) -> Result<(), RunDirError> {
-    std::fs::set_permissions(path, Permissions::from_mode(mode))
-        .map_err(failed("set the mode of", path))?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))?;
     std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(failed("give to the user", path))
 }
 
@@ -182,27 +160,10 @@ mod tests {
     #[test]
     fn only_the_owner_can_use_what_is_in_the_folder() {
         let run = tempfile::tempdir().unwrap();
-        let me = (
-            rustix::process::getuid().as_raw(),
-            rustix::process::getgid().as_raw(),
-        );
+        let me = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let (mut dir, _sockets) = RunDir::make(run.path(), "p", "n", "ns", me, b"secret").unwrap();
-        let mode = |name: &str| {
-            std::fs::metadata(dir.path().join(name))
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o777
-        };
-        assert_eq!(
-            (
-                mode(""),
-                mode("token"),
-                mode("shim.sock"),
-                mode("agent.sock")
-            ),
-            (0o711, 0o400, 0o600, 0o600)
-        );
+        let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(""), mode("token"), mode("shim.sock"), mode("agent.sock")), (0o711, 0o400, 0o600, 0o600));
         dir.remove();
         assert!(!dir.path().exists());
     }

@@ -81,9 +81,7 @@ impl Session {
                 let _ = open.thread.join();
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                log::error!(
-                    "the engine did not finish within {deadline:?}; `slurm-k8s gc` removes its Pod"
-                );
+                log::error!("the engine did not finish within {deadline:?}; `slurm-k8s gc` removes its Pod");
             }
         }
     }
@@ -114,25 +112,15 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     );
     let namespace = config.kubernetes.namespace.clone();
     let owner = (step.uid, step.gid);
-    let (run_dir, sockets) = RunDir::make(
-        &config.paths.run,
-        &name,
-        &nonce,
-        &namespace,
-        owner,
-        token.as_bytes(),
-    )
-    .map_err(on_node)?;
+    let (run_dir, sockets) =
+        RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes()).map_err(on_node)?;
     let path = run_dir.path().to_owned();
     let grant = plan::grant(&config, step, &name, &nonce, &path);
     let pod = plan::pod(&config, step, &name, &nonce)?;
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {
-        journal.write(
-            "refused",
-            &[("message", Value::from(refusal.message.as_str()))],
-        );
+        journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
         if let Ok(mut run_dir) = run_dir.lock() {
             run_dir.remove();
         }
@@ -143,9 +131,8 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         .enable_time()
         .build()
         .map_err(|error| remove(refusal::because(120, &error, None)))?;
-    let (pods, created) = runtime
-        .block_on(first_attempt(&config, &mut creation))
-        .map_err(|error| remove(creation_failed(&error)))?;
+    let (pods, created) =
+        runtime.block_on(first_attempt(&config, &mut creation)).map_err(|error| remove(creation_failed(&error)))?;
     journal.write(
         "posted",
         &[
@@ -154,24 +141,9 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             ("created", Value::from(created.is_some())),
         ],
     );
-    let door = Door {
-        token,
-        ids: ids(step),
-    };
-    let work = Work {
-        runtime,
-        pods,
-        sockets,
-        creation,
-        created,
-        door,
-        tasks: step.tasks,
-        config,
-        journal,
-    };
-    spawn(path, work).map_err(|error| {
-        refusal::because(120, &error, Some("the node is out of processes or memory"))
-    })
+    let door = Door { token, ids: ids(step) };
+    let work = Work { runtime, pods, sockets, creation, created, door, tasks: step.tasks, config, journal };
+    spawn(path, work).map_err(|error| refusal::because(120, &error, Some("the node is out of processes or memory")))
 }
 
 /// The groups as getgroups(2) in the container will tell them.
@@ -179,17 +151,10 @@ fn ids(step: &Step) -> Ids {
     let mut groups = step.groups.clone();
     groups.sort_unstable();
     groups.dedup();
-    Ids {
-        uid: step.uid,
-        gid: step.gid,
-        groups,
-    }
+    Ids { uid: step.uid, gid: step.gid, groups }
 }
 
-async fn first_attempt(
-    config: &Config,
-    creation: &mut Creation,
-) -> Result<(Pods, Option<Created>), CreateError> {
+async fn first_attempt(config: &Config, creation: &mut Creation) -> Result<(Pods, Option<Created>), CreateError> {
     let kubernetes = &config.kubernetes;
     let (path, namespace) = (&kubernetes.kubeconfig, &kubernetes.namespace);
     let pods = Pods::connect(path, namespace, kubernetes.request_timeout).await?;
@@ -199,13 +164,7 @@ async fn first_attempt(
         Ok(Err(error)) if error.retryable() => Ok((pods, None)),
         Ok(Err(error)) => Err(error),
         Err(_) => {
-            log::debug!(
-                "{}",
-                ApiError::Timeout {
-                    verb: "POST",
-                    seconds: limit.as_secs_f32()
-                }
-            );
+            log::debug!("{}", ApiError::Timeout { verb: "POST", seconds: limit.as_secs_f32() });
             Ok((pods, None))
         }
     }
@@ -214,51 +173,25 @@ async fn first_attempt(
 fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
     let (finished, finish) = std::io::pipe()?;
     let (done, ended) = mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name("spank-k8s".into())
-        .stack_size(1 << 20)
-        .spawn(move || {
-            crate::signals::block_all();
-            run(work, finished.into());
-            let _ = done.send(());
-        })?;
-    Ok(Open {
-        run_dir,
-        finish,
-        ended,
-        thread,
-    })
+    let thread = std::thread::Builder::new().name("spank-k8s".into()).stack_size(1 << 20).spawn(move || {
+        crate::signals::block_all();
+        run(work, finished.into());
+        let _ = done.send(());
+    })?;
+    Ok(Open { run_dir, finish, ended, thread })
 }
 
 fn run(work: Work, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
-    let Work {
-        runtime,
-        pods,
-        sockets,
-        creation,
-        created,
-        door,
-        tasks,
-        config,
-        journal,
-    } = work;
+    let Work { runtime, pods, sockets, creation, created, door, tasks, config, journal } = work;
     let run_dir = Arc::clone(&creation.run_dir);
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let (name, mut named) = tokio::sync::watch::channel(created.clone());
-        let mut hub = Hub::new(
-            &journal,
-            door.clone(),
-            tasks,
-            config.kubernetes.start_timeout,
-        );
+        let mut hub = Hub::new(&journal, door.clone(), tasks, config.kubernetes.start_timeout);
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
-            let patience = Patience {
-                api: config.kubernetes.pull_timeout,
-                pull: config.kubernetes.pull_timeout,
-            };
+            let patience = Patience { api: config.kubernetes.pull_timeout, pull: config.kubernetes.pull_timeout };
             match (tokio_listener(sockets.shim), tokio_listener(sockets.agent)) {
                 (Ok(shims), Ok(agents)) => listen(shims, agents, &door, &events),
                 (Err(error), _) | (_, Err(error)) => log::error!("cannot listen: {error}"),
@@ -280,10 +213,7 @@ fn run(work: Work, finished: OwnedFd) {
 /// Sleeps in poll(2): no allocation, no lock, nothing that a fork could catch half done.
 fn sleep_until_first_shim(sockets: &Sockets, finished: &OwnedFd) -> bool {
     loop {
-        let mut fds = [
-            PollFd::new(&sockets.shim, PollFlags::IN),
-            PollFd::new(finished, PollFlags::IN),
-        ];
+        let mut fds = [PollFd::new(&sockets.shim, PollFlags::IN), PollFd::new(finished, PollFlags::IN)];
         match poll(&mut fds, None::<&Timespec>) {
             Ok(_) => {
                 let [shim, finish] = fds.map(|fd| !fd.revents().is_empty());
@@ -297,9 +227,7 @@ fn sleep_until_first_shim(sockets: &Sockets, finished: &OwnedFd) -> bool {
     }
 }
 
-fn tokio_listener(
-    listener: std::os::unix::net::UnixListener,
-) -> std::io::Result<tokio::net::UnixListener> {
+fn tokio_listener(listener: std::os::unix::net::UnixListener) -> std::io::Result<tokio::net::UnixListener> {
     listener.set_nonblocking(true)?;
     tokio::net::UnixListener::from_std(listener)
 }
@@ -334,10 +262,7 @@ async fn delete(pods: &Pods, created: Option<Created>, journal: &Journal) {
         match pods.delete(&created.name, Some(created.uid.as_str())).await {
             Ok(()) => return journal.write("deleted", &[]),
             Err(error) => {
-                journal.write(
-                    "delete_failed",
-                    &[("error", Value::from(error.to_string()))],
-                );
+                journal.write("delete_failed", &[("error", Value::from(error.to_string()))]);
                 if !error.retryable() {
                     return;
                 }

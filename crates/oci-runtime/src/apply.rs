@@ -139,7 +139,9 @@ fn own_hard(name: &str) -> Option<u64> {
 }
 
 fn cpus(config: &mut Value, grant: &Grant) -> Result<(), ApplyError> {
-    let Some(cpus) = &grant.cpus else { return Ok(()) };
+    let Some(cpus) = &grant.cpus else {
+        return Ok(());
+    };
     let linux = config.get_mut("linux").and_then(Value::as_object_mut).ok_or(ApplyError::Shape("linux"))?;
     let resources = linux.entry("resources").or_insert_with(|| json!({}));
     let resources = resources.as_object_mut().ok_or(ApplyError::Shape("linux.resources"))?;

@@ -21,7 +21,9 @@ impl Call {
         let mut call = Self::default();
         let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
         let command = loop {
-            let Some(word) = words.next() else { return call };
+            let Some(word) = words.next() else {
+                return call;
+            };
             if let Some(path) = word.strip_prefix("--log=") {
                 call.log = Some(path.into());
             } else if word == "--log" {

@@ -50,7 +50,9 @@ fn passwd_lines(grant: &Grant) -> Vec<String> {
 
 fn group_lines(grant: &Grant) -> Vec<String> {
     let id = &grant.identity;
-    let member = |gid: u32| if gid == grant.gid { "" } else { id.user.as_str() };
+    let member = |gid: u32| {
+        if gid == grant.gid { "" } else { id.user.as_str() }
+    };
     id.groups.iter().map(|(gid, name)| format!("{name}:x:{gid}:{}", member(*gid))).collect()
 }
 

@@ -59,9 +59,7 @@ fn prepare(bundle: &Path) -> Result<(), Error> {
     apply::apply(&mut config, &grant, bundle)?;
     let draft = bundle.join("config.json.new");
     let text = serde_json::to_vec(&config).map_err(|e| Error::Json(path.clone(), e))?;
-    std::fs::write(&draft, text)
-        .and_then(|()| std::fs::rename(&draft, &path))
-        .map_err(|e| Error::Write(path, e))
+    std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(|e| Error::Write(path, e))
 }
 
 /// An annotation of the container.

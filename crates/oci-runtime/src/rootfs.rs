@@ -38,7 +38,9 @@ pub fn read(rootfs: &OwnedFd, path: &str) -> Vec<u8> {
     use std::io::Read as _;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let Ok(file) = openat2(rootfs, path, flags, Mode::empty(), inside) else { return Vec::new() };
+    let Ok(file) = openat2(rootfs, path, flags, Mode::empty(), inside) else {
+        return Vec::new();
+    };
     let file = std::fs::File::from(file);
     let mut bytes = Vec::new();
     if file.metadata().is_ok_and(|about| about.is_file()) {

@@ -2,6 +2,10 @@
 
 use std::io;
 
+mod exec;
+
+pub use exec::{environment, execve};
+
 /// Sends a signal by its number (also a real-time one) to a process; a negative `pid` means a process group, -1 every
 /// process that can be reached (kill(2)).
 pub fn kill(pid: i32, signo: i32) -> io::Result<()> {
@@ -27,6 +31,24 @@ pub fn die_by(signo: i32) -> ! {
     }
 }
 
+/// Gives a signal its default action.
+pub fn restore_default(signo: i32) -> io::Result<()> {
+    // SAFETY: SIG_DFL is no function of ours; a bad number gives EINVAL.
+    let old = unsafe { libc::signal(signo, libc::SIG_DFL) };
+    if old == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Unblocks every signal in this thread; what came meanwhile is delivered now.
+pub fn unblock_signals() -> io::Result<()> {
+    // SAFETY: the set is made by sigemptyset before it is used, and no old one is asked for.
+    let error = unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut())
+    };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
 /// Sets a limit by its number (`RLIMIT_*`); `u64::MAX` is unlimited (setrlimit(2)).
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
@@ -43,16 +65,15 @@ pub fn limit(resource: u32) -> Option<(u64, u64)> {
     (code == 0).then_some((limit.rlim_cur, limit.rlim_max))
 }
 
-/// Waits for one child: its pid, wait status and usage as (user µs, system µs, peak KiB). None if no child is ready
-/// (`block` false) or left (wait4(2)).
+/// Reaps one child that has ended: its pid, wait status and usage as (user µs, system µs, peak KiB). None if it has not
+/// ended or is no child (wait4(2)).
 #[must_use]
-pub fn wait(block: bool) -> Option<(i32, i32, (u64, u64, u64))> {
+pub fn wait_for(pid: i32) -> Option<(i32, i32, (u64, u64, u64))> {
     let mut status = 0;
-    let flags = if block { 0 } else { libc::WNOHANG };
     // SAFETY: rusage is plain numbers, for which zero is a value; both pointers are to locals that outlive the call.
     let (pid, usage) = unsafe {
         let mut usage = std::mem::zeroed::<libc::rusage>();
-        (libc::wait4(-1, &raw mut status, flags, &raw mut usage), usage)
+        (libc::wait4(pid, &raw mut status, libc::WNOHANG, &raw mut usage), usage)
     };
     let us = |time: libc::timeval| {
         u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
@@ -62,7 +83,6 @@ pub fn wait(block: bool) -> Option<(i32, i32, (u64, u64, u64))> {
 }
 
 /// How a wait status says a process ended: its exit code, or the signal that killed it (wait(2)).
-#[must_use]
 pub fn ended(status: i32) -> Result<u8, i32> {
     if libc::WIFSIGNALED(status) {
         Err(libc::WTERMSIG(status))
@@ -88,13 +108,57 @@ pub fn take_signals() -> io::Result<std::os::fd::OwnedFd> {
     }
 }
 
-/// The next signal's number; none if there is none now (signalfd(2)).
+/// A signal that was read from a descriptor of [`take_signals`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Its number.
+    pub signo: i32,
+    /// Who sent it; 0 if the kernel or a process of another namespace did.
+    pub sender: u32,
+}
+
+/// The next signal; none if there is none now (signalfd(2)).
 #[must_use]
-pub fn next_signal(signals: &std::os::fd::OwnedFd) -> Option<i32> {
+pub fn next_signal(signals: &std::os::fd::OwnedFd) -> Option<Received> {
+    // signalfd_siginfo begins with ssi_signo, ssi_errno, ssi_code, ssi_pid, 32 bits each.
     let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
     let count = rustix::io::read(signals, &mut info).ok()?;
-    let number = info.first_chunk::<4>().filter(|_| count == info.len())?;
-    i32::try_from(u32::from_ne_bytes(*number)).ok()
+    let head = info.first_chunk::<16>().filter(|_| count == info.len())?;
+    let (words, _) = head.as_chunks::<4>();
+    let [signo, _, _, sender] = *words else {
+        return None;
+    };
+    let signo = i32::try_from(u32::from_ne_bytes(signo)).ok()?;
+    Some(Received { signo, sender: u32::from_ne_bytes(sender) })
+}
+
+/// A child that has ended and was not reaped yet: its pid is not free, so its process group can be killed without
+/// hitting another (waitid(2)).
+#[must_use]
+pub fn ended_child() -> Option<i32> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: siginfo_t is plain data for which zero is a value; the kernel fills it for a child that ended, and
+    // then si_pid is the field in use.
+    let pid = unsafe {
+        let mut info = std::mem::zeroed::<libc::siginfo_t>();
+        if libc::waitid(libc::P_ALL, 0, &raw mut info, flags) == -1 {
+            return None;
+        }
+        info.si_pid()
+    };
+    (pid > 0).then_some(pid)
+}
+
+/// Whether two descriptors share one open file description, by kcmp(2). None where the kernel or a seccomp profile
+/// does not allow the question.
+#[must_use]
+pub fn same_open_file(one: std::os::fd::BorrowedFd<'_>, other: std::os::fd::BorrowedFd<'_>) -> Option<bool> {
+    use std::os::fd::AsRawFd as _;
+    const KCMP_FILE: i32 = 0;
+    let me = std::process::id();
+    // SAFETY: kcmp(2) with KCMP_FILE takes two pids and two descriptor numbers and touches no memory of ours.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, me, me, KCMP_FILE, one.as_raw_fd(), other.as_raw_fd()) };
+    (order >= 0).then_some(order == 0)
 }
 
 /// A descriptor that this process was started with, by its number; it will not be inherited further.

@@ -115,8 +115,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let lines = key::Lines::of(text)?;
         lines.check_known()?;
-        let config: Self =
-            toml::from_str(text).map_err(|error| ConfigError::value(text, &error))?;
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::value(text, &error))?;
         check::check(&config).map_err(|fault| ConfigError::Invalid {
             line: lines.line(fault.key),
             key: fault.key,
@@ -181,18 +180,13 @@ impl Default for Pods {
 
 impl Default for Signals {
     fn default() -> Self {
-        Self {
-            scope: SignalScope::Auto,
-        }
+        Self { scope: SignalScope::Auto }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            max_bytes: 10 << 20,
-            keep: 3,
-        }
+        Self { max_bytes: 10 << 20, keep: 3 }
     }
 }
 

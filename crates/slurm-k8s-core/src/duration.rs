@@ -14,15 +14,9 @@ const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), (
 pub fn parse(text: &str) -> Result<Duration, NotADuration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let (_, millis) = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .ok_or(NotADuration)?;
+    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(NotADuration)?;
     let number: u64 = number.parse().map_err(|_| NotADuration)?;
-    number
-        .checked_mul(*millis)
-        .map(Duration::from_millis)
-        .ok_or(NotADuration)
+    number.checked_mul(*millis).map(Duration::from_millis).ok_or(NotADuration)
 }
 
 /// Writes a duration with the largest unit that divides it.
@@ -32,10 +26,8 @@ pub fn format(duration: Duration) -> String {
     if millis == 0 {
         return "0s".to_owned();
     }
-    let (unit, size) = UNITS
-        .into_iter()
-        .find(|(_, size)| millis.is_multiple_of(u128::from(*size)))
-        .unwrap_or(("ms", 1));
+    let (unit, size) =
+        UNITS.into_iter().find(|(_, size)| millis.is_multiple_of(u128::from(*size))).unwrap_or(("ms", 1));
     format!("{}{unit}", millis / u128::from(size))
 }
 
@@ -53,12 +45,8 @@ pub mod serde_text {
     /// Reads `2s`.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        super::parse(&text).map_err(|error| {
-            D::Error::custom(format_args!(
-                "{} is {error}",
-                crate::shown::quoted(text.as_bytes())
-            ))
-        })
+        super::parse(&text)
+            .map_err(|error| D::Error::custom(format_args!("{} is {error}", crate::shown::quoted(text.as_bytes()))))
     }
 }
 
@@ -68,27 +56,11 @@ mod tests {
 
     #[test]
     fn texts_and_durations() {
-        for (text, seconds) in [
-            ("2s", 2),
-            ("10m", 600),
-            ("1h", 3600),
-            ("90s", 90),
-            ("0s", 0),
-        ] {
+        for (text, seconds) in [("2s", 2), ("10m", 600), ("1h", 3600), ("90s", 90), ("0s", 0)] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
-        for bad in [
-            "",
-            "2",
-            "s",
-            "-2s",
-            "2 s",
-            "1.5s",
-            "2d",
-            "99999999999999999999s",
-            "+2s",
-        ] {
+        for bad in ["", "2", "s", "-2s", "2 s", "1.5s", "2d", "99999999999999999999s", "+2s"] {
             assert_eq!(parse(bad), Err(NotADuration), "{bad}");
         }
     }

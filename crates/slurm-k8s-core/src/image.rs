@@ -81,16 +81,14 @@ impl ImageError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Empty | Self::Host { .. } | Self::Path { .. } => Some(
-                "write [HOST[:PORT]/]PATH[:TAG], for example registry.example/team/tool:1.2".into(),
-            ),
+            Self::Empty | Self::Host { .. } | Self::Path { .. } => {
+                Some("write [HOST[:PORT]/]PATH[:TAG], for example registry.example/team/tool:1.2".into())
+            }
             Self::Foreign { mend, .. } | Self::UpperCase { mend } => Some(mend.clone()),
             Self::Tag { .. } => Some(format!(
                 "a tag has at most {TAG_MAX} letters, digits, '_', '-' and '.', and doesn't begin with '-' or '.'"
             )),
-            Self::Digest { .. } => {
-                Some("a digest is sha256: and 64 hexadecimal digits in lower case".into())
-            }
+            Self::Digest { .. } => Some("a digest is sha256: and 64 hexadecimal digits in lower case".into()),
             Self::Id => Some("write NAME@sha256:… to name exactly one image".into()),
             Self::TooLong { .. } => None,
         }
@@ -140,18 +138,13 @@ impl FromStr for ImageRef {
             return Err(ImageError::Tag { tag: quoted(tag) });
         }
         if let Some(digest) = digest.filter(|digest| !is_digest(digest)) {
-            return Err(ImageError::Digest {
-                digest: quoted(digest),
-            });
+            return Err(ImageError::Digest { digest: quoted(digest) });
         }
         let length = host.map_or(0, |host| host.len() + 1) + path.len();
         if length > NAME_MAX {
             return Err(ImageError::TooLong { length });
         }
-        Ok(Self {
-            text: text.to_owned(),
-            host: host.map(str::to_owned),
-        })
+        Ok(Self { text: text.to_owned(), host: host.map(str::to_owned) })
     }
 }
 
@@ -170,13 +163,9 @@ fn check_path(text: &str, host: Option<&str>, path: &str) -> Result<(), ImageErr
     };
     let lower = text.replacen(path, &path.to_ascii_lowercase(), 1);
     if path.to_ascii_lowercase().split('/').all(is_component) {
-        return Err(ImageError::UpperCase {
-            mend: format!("write {lower}"),
-        });
+        return Err(ImageError::UpperCase { mend: format!("write {lower}") });
     }
-    Err(ImageError::Path {
-        part: crate::shown::quoted(part.as_bytes()),
-    })
+    Err(ImageError::Path { part: crate::shown::quoted(part.as_bytes()) })
 }
 
 /// Whether the part before the first slash is a host and not a part of the path: the rule of docker and containerd.
@@ -219,9 +208,7 @@ fn is_component(part: &str) -> bool {
 
 fn is_tag(tag: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    tag.len() <= TAG_MAX
-        && tag.starts_with(word)
-        && tag.chars().all(|c| word(c) || matches!(c, '.' | '-'))
+    tag.len() <= TAG_MAX && tag.starts_with(word) && tag.chars().all(|c| word(c) || matches!(c, '.' | '-'))
 }
 
 fn is_digest(digest: &str) -> bool {

@@ -44,62 +44,28 @@ pub struct Label {
 }
 
 const fn label(key: &'static str, example: &'static str, doc: &'static str) -> Label {
-    Label {
-        key,
-        kind: Kind::Label,
-        example,
-        doc,
-    }
+    Label { key, kind: Kind::Label, example, doc }
 }
 
 const fn annotation(key: &'static str, example: &'static str, doc: &'static str) -> Label {
-    Label {
-        key,
-        kind: Kind::Annotation,
-        example,
-        doc,
-    }
+    Label { key, kind: Kind::Annotation, example, doc }
 }
 
 /// The table.
 pub const LABELS: &[Label] = &[
-    label(
-        APP,
-        APP_VALUE,
-        "Every Pod of a Slurm job: `kubectl get pods -l app=slurm-job`.",
-    ),
-    label(
-        JOB_ID,
-        "4711",
-        "The job; for an array, the id of this task's own job.",
-    ),
-    label(
-        STEP_ID,
-        "batch",
-        "The step: `batch` or the number of an `srun`.",
-    ),
+    label(APP, APP_VALUE, "Every Pod of a Slurm job: `kubectl get pods -l app=slurm-job`."),
+    label(JOB_ID, "4711", "The job; for an array, the id of this task's own job."),
+    label(STEP_ID, "batch", "The step: `batch` or the number of an `srun`."),
     label(USER, "alice", "The user's login name."),
     label(CLUSTER, "slurm", "`cluster` in `/etc/slurm/k8s.toml`."),
-    label(
-        ARRAY_JOB_ID,
-        "4700",
-        "Only for array tasks: the array, as in `4700_3`.",
-    ),
-    label(
-        ARRAY_TASK_ID,
-        "3",
-        "Only for array tasks: the task, as in `4700_3`.",
-    ),
+    label(ARRAY_JOB_ID, "4700", "Only for array tasks: the array, as in `4700_3`."),
+    label(ARRAY_TASK_ID, "3", "Only for array tasks: the task, as in `4700_3`."),
     annotation(
         NONCE_ANNOTATION,
         "9f8b6c…",
         "Ties the Pod to the grant that slurmstepd wrote for it. It opens nothing by itself.",
     ),
-    annotation(
-        IMAGE_ANNOTATION,
-        "docker.io/library/busybox:1",
-        "The image as the user wrote it.",
-    ),
+    annotation(IMAGE_ANNOTATION, "docker.io/library/busybox:1", "The image as the user wrote it."),
 ];
 
 /// A value that Kubernetes takes for a label: at most 63 of its characters, with `_` for the others and a letter or
@@ -108,10 +74,7 @@ pub const LABELS: &[Label] = &[
 pub fn value(text: &str) -> String {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let edge = |c: char| !c.is_ascii_alphanumeric();
-    let clean: String = text
-        .chars()
-        .map(|c| if valid(c) { c } else { '_' })
-        .collect();
+    let clean: String = text.chars().map(|c| if valid(c) { c } else { '_' }).collect();
     // ASCII only by now: the cut is between characters.
     let clean = clean.trim_start_matches(edge);
     let cut = clean.get(..clean.len().min(63)).unwrap_or_default();

@@ -114,22 +114,16 @@ impl OptionError {
             Self::Missing { name, value } => Some(format!("write --{name}={value}")),
             Self::Control { .. } => Some("remove it; is a quote missing in the script?".into()),
             Self::Image { reason, .. } => reason.hint(),
-            Self::Choice {
-                name,
-                shown,
-                reason,
-            } => {
+            Self::Choice { name, shown, reason } => {
                 let word = shown.trim_matches('"').to_lowercase();
                 let near = nearest(&word, reason.allowed.iter().copied())?;
                 Some(format!("did you mean --{name}={near}?"))
             }
-            Self::Relative { name, .. } => Some(format!(
-                "write the folder as the container has it, for example --{name}=/data"
-            )),
-            Self::Conflict { name, .. } => Some(format!("give --{name} once")),
-            Self::WithoutImage { name } => {
-                Some(format!("add --{IMAGE}=IMAGE, or leave --{name} out"))
+            Self::Relative { name, .. } => {
+                Some(format!("write the folder as the container has it, for example --{name}=/data"))
             }
+            Self::Conflict { name, .. } => Some(format!("give --{name} once")),
+            Self::WithoutImage { name } => Some(format!("add --{IMAGE}=IMAGE, or leave --{name} out")),
         }
     }
 }
@@ -144,28 +138,19 @@ impl JobOptions {
         })?;
         let name = spec.name;
         let value = value.filter(|value| !value.is_empty());
-        let missing = OptionError::Missing {
-            name,
-            value: spec.value.unwrap_or("VALUE"),
-        };
+        let missing = OptionError::Missing { name, value: spec.value.unwrap_or("VALUE") };
         let value = value.ok_or(missing)?;
         let shown = quoted(value);
         if value.iter().any(u8::is_ascii_control) {
             return Err(OptionError::Control { name, shown });
         }
-        let conflict = OptionError::Conflict {
-            name,
-            shown: shown.clone(),
-        };
+        let conflict = OptionError::Conflict { name, shown: shown.clone() };
         let kept = match name {
             IMAGE => return self.set_image(value, shown, conflict),
             WORKDIR if !value.starts_with(b"/") => {
                 return Err(OptionError::Relative { name, shown });
             }
-            WORKDIR => keep(
-                &mut self.workdir,
-                PathBuf::from(OsString::from_vec(value.to_vec())),
-            ),
+            WORKDIR => keep(&mut self.workdir, PathBuf::from(OsString::from_vec(value.to_vec()))),
             IO => keep(&mut self.io, choice(name, value, shown)?),
             PULL => keep(&mut self.pull, choice(name, value, shown)?),
             _ => keep(&mut self.batch, choice(name, value, shown)?),
@@ -173,22 +158,13 @@ impl JobOptions {
         if kept { Ok(()) } else { Err(conflict) }
     }
 
-    fn set_image(
-        &mut self,
-        value: &[u8],
-        shown: String,
-        conflict: OptionError,
-    ) -> Result<(), OptionError> {
+    fn set_image(&mut self, value: &[u8], shown: String, conflict: OptionError) -> Result<(), OptionError> {
         let image = if value == NO_IMAGE.as_bytes() {
             None
         } else {
             let text = String::from_utf8_lossy(value);
             let parsed = text.parse::<ImageRef>();
-            Some(parsed.map_err(|reason| OptionError::Image {
-                name: IMAGE,
-                shown,
-                reason,
-            })?)
+            Some(parsed.map_err(|reason| OptionError::Image { name: IMAGE, shown, reason })?)
         };
         let given = self.no_image || self.image.is_some();
         if given && self.image != image {
@@ -203,11 +179,7 @@ impl JobOptions {
     #[must_use]
     pub fn over(self, lower: Self) -> Self {
         let given = self.no_image || self.image.is_some();
-        let (image, no_image) = if given {
-            (self.image, self.no_image)
-        } else {
-            (lower.image, lower.no_image)
-        };
+        let (image, no_image) = if given { (self.image, self.no_image) } else { (lower.image, lower.no_image) };
         Self {
             image,
             no_image,
@@ -255,13 +227,7 @@ fn choice<T>(name: &'static str, value: &[u8], shown: String) -> Result<T, Optio
 where
     T: FromStr<Err = UnknownChoice>,
 {
-    String::from_utf8_lossy(value)
-        .parse()
-        .map_err(|reason| OptionError::Choice {
-            name,
-            shown,
-            reason,
-        })
+    String::from_utf8_lossy(value).parse().map_err(|reason| OptionError::Choice { name, shown, reason })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecurityContext, Toleration,
+    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext,
+    Toleration,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -70,11 +70,7 @@ pub struct PodRequest {
 /// The Pod to create. It has no volume: mounts come with the grant, and the kubelet's volume manager would cost 300 ms.
 #[must_use]
 pub fn build(request: &PodRequest) -> Pod {
-    Pod {
-        metadata: metadata(request),
-        spec: Some(spec(request)),
-        status: None,
-    }
+    Pod { metadata: metadata(request), spec: Some(spec(request)), status: None }
 }
 
 fn metadata(request: &PodRequest) -> ObjectMeta {
@@ -89,10 +85,7 @@ fn metadata(request: &PodRequest) -> ObjectMeta {
         labels.push((label::ARRAY_JOB_ID, job.to_string()));
         labels.push((label::ARRAY_TASK_ID, task.to_string()));
     }
-    let annotations = [
-        (NONCE_ANNOTATION, request.nonce.clone()),
-        (label::IMAGE_ANNOTATION, request.image.to_string()),
-    ];
+    let annotations = [(NONCE_ANNOTATION, request.nonce.clone()), (label::IMAGE_ANNOTATION, request.image.to_string())];
     ObjectMeta {
         namespace: Some(request.namespace.clone()),
         name: Some(request.name.clone()),
@@ -143,10 +136,7 @@ fn identity(request: &PodRequest) -> PodSecurityContext {
         run_as_group: Some(request.gid.into()),
         run_as_non_root: Some(request.uid != 0),
         supplemental_groups: Some(groups.into_iter().map(i64::from).collect()),
-        seccomp_profile: Some(SeccompProfile {
-            type_: "RuntimeDefault".into(),
-            localhost_profile: None,
-        }),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
         ..PodSecurityContext::default()
     }
 }
@@ -167,10 +157,7 @@ fn container(request: &PodRequest) -> Container {
         resources: Some(resources(request)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".into()]),
-                add: None,
-            }),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
             ..SecurityContext::default()
         }),
         ..Container::default()
@@ -182,16 +169,12 @@ fn container(request: &PodRequest) -> Container {
 fn resources(request: &PodRequest) -> ResourceRequirements {
     let limit = request.memory_bytes.map(|bytes| bytes.to_string());
     // A request above the limit would be refused.
-    let above =
-        limit.as_deref().and_then(quantity::value) < quantity::value(&request.memory_request);
+    let above = limit.as_deref().and_then(quantity::value) < quantity::value(&request.memory_request);
     let memory = match &limit {
         Some(limit) if above => limit.clone(),
         _ => request.memory_request.clone(),
     };
-    let requests = [
-        ("cpu", Quantity(request.cpu_request.clone())),
-        ("memory", Quantity(memory)),
-    ];
+    let requests = [("cpu", Quantity(request.cpu_request.clone())), ("memory", Quantity(memory))];
     ResourceRequirements {
         requests: Some(map(requests)),
         limits: limit.map(|limit| map([("memory", Quantity(limit))])),
@@ -200,8 +183,5 @@ fn resources(request: &PodRequest) -> ResourceRequirements {
 }
 
 fn map<T>(entries: impl IntoIterator<Item = (&'static str, T)>) -> BTreeMap<String, T> {
-    entries
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

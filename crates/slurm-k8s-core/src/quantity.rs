@@ -22,10 +22,8 @@ const SUFFIXES: [(&str, f64); 15] = [
 /// The value in units (cores, bytes); none if the text is not a quantity or is negative.
 #[must_use]
 pub fn value(text: &str) -> Option<f64> {
-    let (number, factor) = SUFFIXES
-        .iter()
-        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)))
-        .unwrap_or((text, 1.0));
+    let (number, factor) =
+        SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor))).unwrap_or((text, 1.0));
     let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if !plain || !number.starts_with(|c: char| c.is_ascii_digit()) {
         return None;

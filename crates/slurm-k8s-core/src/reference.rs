@@ -26,9 +26,7 @@ fn options() -> String {
         "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
     );
     for spec in OPTIONS {
-        let value = spec
-            .value
-            .map_or_else(String::new, |value| format!("={value}"));
+        let value = spec.value.map_or_else(String::new, |value| format!("={value}"));
         let _ = write!(
             text,
             "\n## `--{}{value}`\n\n{}\n\nWithout it: {}. Environment: `{}`.\n",
@@ -47,24 +45,11 @@ fn config() -> String {
         let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
         if section != Some(of) {
             section = Some(of);
-            let title = if of.is_empty() {
-                "At the top".to_owned()
-            } else {
-                format!("`[{of}]`")
-            };
-            let _ = write!(
-                text,
-                "\n## {title}\n\n| key | takes | default | what |\n|---|---|---|---|\n"
-            );
+            let title = if of.is_empty() { "At the top".to_owned() } else { format!("`[{of}]`") };
+            let _ = write!(text, "\n## {title}\n\n| key | takes | default | what |\n|---|---|---|---|\n");
         }
-        let default = key
-            .default
-            .map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
-        let _ = writeln!(
-            text,
-            "| `{name}` | {} | {default} | {} |",
-            key.kind, key.doc
-        );
+        let default = key.default.map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
+        let _ = writeln!(text, "| `{name}` | {} | {default} | {} |", key.kind, key.doc);
     }
     text
 }
@@ -75,14 +60,7 @@ fn exit_codes() -> String {
     );
     for row in EXIT_CODES {
         let who: Vec<_> = row.blame.iter().copied().map(Blame::who).collect();
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} |",
-            row.code,
-            row.title,
-            row.meaning,
-            who.join(", ")
-        );
+        let _ = writeln!(text, "| {} | {} | {} | {} |", row.code, row.title, row.meaning, who.join(", "));
     }
     text
 }
@@ -90,10 +68,7 @@ fn exit_codes() -> String {
 fn labels() -> String {
     let mut text = format!("{MADE}# Labels and annotations of our Pods\n");
     for (kind, title) in [(Kind::Label, "Labels"), (Kind::Annotation, "Annotations")] {
-        let _ = write!(
-            text,
-            "\n## {title}\n\n| key | example | what |\n|---|---|---|\n"
-        );
+        let _ = write!(text, "\n## {title}\n\n| key | example | what |\n|---|---|---|\n");
         for row in LABELS.iter().filter(|row| row.kind == kind) {
             let _ = writeln!(text, "| `{}` | `{}` | {} |", row.key, row.example, row.doc);
         }

@@ -34,18 +34,12 @@ pub enum Verdict {
 
 impl Verdict {
     fn wait(state: impl Into<String>) -> Self {
-        Self::Wait {
-            state: state.into(),
-        }
+        Self::Wait { state: state.into() }
     }
 
     fn failed(code: u8, message: impl AsRef<str>, hint: &str) -> Self {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        Self::Failed {
-            code,
-            message: one_line(message.as_ref()),
-            hint,
-        }
+        Self::Failed { code, message: one_line(message.as_ref()), hint }
     }
 }
 
@@ -85,12 +79,7 @@ pub fn judge(pod: &Pod) -> Verdict {
         Some(waiting) => {
             let image = image(pod);
             let message = waiting.message.as_deref().unwrap_or_default();
-            self::waiting(
-                waiting.reason.as_deref().unwrap_or_default(),
-                message,
-                image,
-                status,
-            )
+            self::waiting(waiting.reason.as_deref().unwrap_or_default(), message, image, status)
         }
         None => Verdict::wait("waiting for the kubelet"),
     }
@@ -102,9 +91,7 @@ fn container_state(status: &PodStatus) -> Option<&ContainerState> {
 
 fn image(pod: &Pod) -> &str {
     let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
-    container
-        .and_then(|container| container.image.as_deref())
-        .unwrap_or_default()
+    container.and_then(|container| container.image.as_deref()).unwrap_or_default()
 }
 
 fn waiting(reason: &str, message: &str, image: &str, status: &PodStatus) -> Verdict {
@@ -112,18 +99,14 @@ fn waiting(reason: &str, message: &str, image: &str, status: &PodStatus) -> Verd
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
             pull::judge(image, message)
         }
-        "InvalidImageName" | "ErrImageNeverPull" | "SignatureValidationFailed" => {
-            pull::refused(reason, image, message)
-        }
+        "InvalidImageName" | "ErrImageNeverPull" | "SignatureValidationFailed" => pull::refused(reason, image, message),
         "RunContainerError" => start_error(message),
         "CreateContainerError" if transient(message) => Verdict::wait(one_line(message)),
-        "CreateContainerConfigError" | "CreateContainerError" | "CrashLoopBackOff" => {
-            Verdict::failed(
-                NOT_STARTED,
-                format!("the node cannot make the container: {message}"),
-                "ask the cluster's admin",
-            )
-        }
+        "CreateContainerConfigError" | "CreateContainerError" | "CrashLoopBackOff" => Verdict::failed(
+            NOT_STARTED,
+            format!("the node cannot make the container: {message}"),
+            "ask the cluster's admin",
+        ),
         _ if has_sandbox(status) => Verdict::wait("pulling the image or making the container"),
         _ => Verdict::wait("making the sandbox"),
     }
@@ -131,11 +114,7 @@ fn waiting(reason: &str, message: &str, image: &str, status: &PodStatus) -> Verd
 
 /// The kubelet tries these again by itself, and they end.
 fn transient(message: &str) -> bool {
-    let texts = [
-        "context deadline exceeded",
-        "is reserved for",
-        "code = Unavailable",
-    ];
+    let texts = ["context deadline exceeded", "is reserved for", "code = Unavailable"];
     texts.iter().any(|text| message.contains(text))
 }
 
@@ -185,17 +164,13 @@ fn runtime_cause(message: &str) -> &str {
         "failed to create containerd task: ",
         "did not terminate successfully: ",
     ];
-    layers.iter().fold(message, |rest, layer| {
-        rest.rsplit_once(layer).map_or(rest, |(_, cause)| cause)
-    })
+    layers.iter().fold(message, |rest, layer| rest.rsplit_once(layer).map_or(rest, |(_, cause)| cause))
 }
 
 fn out_of_memory(pod: &Pod) -> Verdict {
     let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
     let limits = container.and_then(|c| c.resources.as_ref()?.limits.as_ref());
-    let limit = limits
-        .and_then(|limits| limits.get("memory"))
-        .map(|quantity| quantity.0.as_str());
+    let limit = limits.and_then(|limits| limits.get("memory")).map(|quantity| quantity.0.as_str());
     let of = limit.map_or_else(String::new, |limit| format!(" (limit: {limit} bytes)"));
     Verdict::failed(
         LOST,
@@ -219,24 +194,12 @@ fn refused(status: &PodStatus, ran: bool) -> Verdict {
         | "TopologyAffinityError"
         | "UnexpectedAdmissionError"
         | "AppArmor"
-        | "PodFeatureUnsupported" => {
-            "the kubelet's settings forbid this Pod; ask the cluster's admin"
-        }
-        "NodeShutdown" | "Terminated" | "NodeLost" | "Preempting" => {
-            "the node is going away; submit the job again"
-        }
+        | "PodFeatureUnsupported" => "the kubelet's settings forbid this Pod; ask the cluster's admin",
+        "NodeShutdown" | "Terminated" | "NodeLost" | "Preempting" => "the node is going away; submit the job again",
         _ => "",
     };
-    let (code, what) = if ran {
-        (LOST, "ended")
-    } else {
-        (NOT_STARTED, "refused")
-    };
-    Verdict::failed(
-        code,
-        format!("the kubelet {what} the Pod: {reason}: {message}"),
-        hint,
-    )
+    let (code, what) = if ran { (LOST, "ended") } else { (NOT_STARTED, "refused") };
+    Verdict::failed(code, format!("the kubelet {what} the Pod: {reason}: {message}"), hint)
 }
 
 /// Messages are printed to terminals: one line, no control characters, not a page long.

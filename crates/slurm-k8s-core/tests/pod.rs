@@ -82,12 +82,7 @@ fn root_on_the_nodes_network_without_a_memory_limit() {
 fn odd_names_and_less_memory_than_the_request() {
     check(
         "odd-user-small-memory",
-        &PodRequest {
-            user: "DOM\\bob@ad.example".into(),
-            memory_bytes: Some(8 << 20),
-            pull: Pull::Never,
-            ..batch()
-        },
+        &PodRequest { user: "DOM\\bob@ad.example".into(), memory_bytes: Some(8 << 20), pull: Pull::Never, ..batch() },
     );
 }
 
@@ -95,13 +90,7 @@ fn odd_names_and_less_memory_than_the_request() {
 #[test]
 fn no_pod_is_guaranteed_or_has_a_volume() {
     let spec = build(&batch()).spec.unwrap();
-    let limits = spec.containers[0]
-        .resources
-        .as_ref()
-        .unwrap()
-        .limits
-        .as_ref()
-        .unwrap();
+    let limits = spec.containers[0].resources.as_ref().unwrap().limits.as_ref().unwrap();
     assert!(!limits.contains_key("cpu"));
     assert!(spec.volumes.is_none());
 }

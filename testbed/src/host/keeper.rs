@@ -86,10 +86,7 @@ impl Host {
             return Ok(false);
         }
         self.kill_all(Duration::from_secs(10))?;
-        start(
-            self.name,
-            &["--mount", "--uts", "--net", "--propagation", "private"],
-        )?;
+        start(self.name, &["--mount", "--uts", "--net", "--propagation", "private"])?;
         Ok(true)
     }
 
@@ -106,13 +103,9 @@ impl Host {
                 return Ok(());
             }
             if Instant::now() >= end {
-                return Err(KeeperError::Leftovers {
-                    name: self.name,
-                    count: left.len(),
-                });
+                return Err(KeeperError::Leftovers { name: self.name, count: left.len() });
             }
-            left.iter()
-                .for_each(|process| process.signal(rustix::process::Signal::KILL));
+            left.iter().for_each(|process| process.signal(rustix::process::Signal::KILL));
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -154,38 +147,24 @@ fn start(name: &'static str, namespaces: &[&str]) -> Result<(), KeeperError> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::fs::write(
-            &path,
-            serde_json::to_vec(&Process::find(pid)).map_err(std::io::Error::other)?,
-        )
+        std::fs::write(&path, serde_json::to_vec(&Process::find(pid)).map_err(std::io::Error::other)?)
     };
-    write().map_err(|source| HostError::Record {
-        path: path.clone(),
-        source,
+    write().map_err(|source| HostError::Record { path: path.clone(), source })?;
+    wait::until(&format!("{name} up"), Duration::from_secs(20), &[log], || {
+        Ok(settled(pid, name) || child.try_wait().is_ok_and(|status| status.is_some()))
     })?;
-    wait::until(
-        &format!("{name} up"),
-        Duration::from_secs(20),
-        &[log],
-        || Ok(settled(pid, name) || child.try_wait().is_ok_and(|status| status.is_some())),
-    )?;
     if settled(pid, name) {
         return Ok(());
     }
     let text = std::fs::read_to_string(paths::state("log").join(format!("{name}-keeper.log")));
-    Err(failed(std::io::Error::other(
-        text.unwrap_or_default().trim().to_owned(),
-    )))
+    Err(failed(std::io::Error::other(text.unwrap_or_default().trim().to_owned())))
 }
 
 /// What the keeper does inside its fresh namespaces: builds the root, then sleeps for ever.
 /// The sleeper is a program of the system, so that this one can be rebuilt meanwhile.
 pub fn run(name: &str) -> Result<Infallible, KeeperError> {
     if let Some(host) = Host::named(name) {
-        root::build(host).map_err(|source| KeeperError::Root {
-            name: name.to_owned(),
-            source,
-        })?;
+        root::build(host).map_err(|source| KeeperError::Root { name: name.to_owned(), source })?;
     }
     let error = Command::new("/bin/sleep")
         .arg0(format!("{TITLE} {name}"))

@@ -3,8 +3,7 @@
 use super::Host;
 use crate::{account, paths};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive,
-    mount_change, unmount,
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change, unmount,
 };
 use std::ffi::CString;
 use std::os::unix::fs::PermissionsExt;
@@ -85,11 +84,7 @@ pub fn build(host: Host) -> Result<(), RootError> {
     for path in [&root, &upper, &work] {
         folder(path, 0o755)?;
     }
-    let options = format!(
-        "lowerdir=/,upperdir={},workdir={}",
-        upper.display(),
-        work.display()
-    );
+    let options = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
     attach("overlay", "overlay", &root, &options)?;
     kernel_views(&root)?;
     for (path, mode) in OWN {
@@ -98,31 +93,18 @@ pub fn build(host: Host) -> Result<(), RootError> {
         bind(&source, &root.join(path.trim_start_matches('/')))?;
     }
     for (path, below) in SHARED {
-        bind(
-            &paths::state(below),
-            &root.join(path.trim_start_matches('/')),
-        )?;
+        bind(&paths::state(below), &root.join(path.trim_start_matches('/')))?;
     }
-    bind(
-        Path::new(paths::STATE),
-        &root.join(paths::STATE.trim_start_matches('/')),
-    )?;
-    let hosts = super::ALL
-        .iter()
-        .map(|host| format!("{} {}\n", host.ip, host.name))
-        .collect::<String>();
-    let hosts = format!(
-        "127.0.0.1 localhost\n{hosts}{} nas-hub.local\n",
-        super::CTL.ip
-    );
+    bind(Path::new(paths::STATE), &root.join(paths::STATE.trim_start_matches('/')))?;
+    let hosts = super::ALL.iter().map(|host| format!("{} {}\n", host.ip, host.name)).collect::<String>();
+    let hosts = format!("127.0.0.1 localhost\n{hosts}{} nas-hub.local\n", super::CTL.ip);
     file(&root.join("etc/hosts"), &hosts)?;
     file(&root.join("etc/hostname"), &format!("{}\n", host.name))?;
     for (path, text) in account::databases() {
         file(&root.join(path), &text)?;
     }
     file(&root.join(paths::MARK), host.name)?;
-    rustix::system::sethostname(host.name.as_bytes())
-        .map_err(|error| RootError::Name(error.into()))?;
+    rustix::system::sethostname(host.name.as_bytes()).map_err(|error| RootError::Name(error.into()))?;
     pivot(&root)
 }
 
@@ -138,31 +120,19 @@ fn kernel_views(root: &Path) -> Result<(), RootError> {
 }
 
 fn pivot(root: &Path) -> Result<(), RootError> {
-    let failed = |error: rustix::io::Errno| RootError::Pivot {
-        path: root.to_owned(),
-        source: error.into(),
-    };
+    let failed = |error: rustix::io::Errno| RootError::Pivot { path: root.to_owned(), source: error.into() };
     rustix::process::chdir(root).map_err(failed)?;
     rustix::process::pivot_root(".", ".").map_err(failed)?;
     unmount(".", UnmountFlags::DETACH).map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)?;
     // Containers follow the host's later mounts; the base machine never sees any of them.
-    mount_change(
-        "/",
-        MountPropagationFlags::SHARED | MountPropagationFlags::REC,
-    )
-    .map_err(failed)
+    mount_change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC).map_err(failed)
 }
 
 fn attach(what: &str, kind: &str, path: &Path, options: &str) -> Result<(), RootError> {
-    let failed = |source| RootError::Mount {
-        what: what.to_owned(),
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| RootError::Mount { what: what.to_owned(), path: path.to_owned(), source };
     let options = CString::new(options).map_err(|error| failed(error.into()))?;
-    mount(what, path, kind, MountFlags::empty(), options.as_c_str())
-        .map_err(|error| failed(error.into()))
+    mount(what, path, kind, MountFlags::empty(), options.as_c_str()).map_err(|error| failed(error.into()))
 }
 
 fn bind(source: &Path, path: &Path) -> Result<(), RootError> {
@@ -175,11 +145,7 @@ fn bind_recursive(source: &Path, path: &Path) -> Result<(), RootError> {
 }
 
 fn bind_error(source: &Path, path: &Path, error: rustix::io::Errno) -> RootError {
-    RootError::Mount {
-        what: source.display().to_string(),
-        path: path.to_owned(),
-        source: error.into(),
-    }
+    RootError::Mount { what: source.display().to_string(), path: path.to_owned(), source: error.into() }
 }
 
 /// Makes a folder; one that is already there keeps its mode and owner.
@@ -191,16 +157,10 @@ fn folder(path: &Path, mode: u32) -> Result<(), RootError> {
         std::fs::create_dir_all(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
-    make().map_err(|source| RootError::Folder {
-        path: path.to_owned(),
-        source,
-    })
+    make().map_err(|source| RootError::Folder { path: path.to_owned(), source })
 }
 
 fn file(path: &Path, text: &str) -> Result<(), RootError> {
     // Written in place: the mode and owner of the system's file stay.
-    std::fs::write(path, text).map_err(|source| RootError::File {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::write(path, text).map_err(|source| RootError::File { path: path.to_owned(), source })
 }

@@ -1,20 +1,114 @@
-//! Kubernetes on the testbed's hosts.
+//! Kubernetes on the testbed's hosts: a control plane on `ctl`, a kubelet and a containerd on each compute node.
 
-use crate::host::Host;
-use crate::status::Row;
+mod cgroup;
+mod control_plane;
+mod deploy;
+mod files;
+pub mod fingerprint;
+mod kubeconfig;
+mod node;
+mod pki;
+mod program;
+mod state;
+
+pub use state::status;
+
+use crate::command::{self, CommandError};
+use crate::daemon::{Daemon, DaemonError};
+use crate::host::{ALL, CTL, Host, NODES};
+use crate::image::{self, ImageError};
+use crate::step::step;
+use crate::wait::{self, WaitError};
 use std::convert::Infallible;
+use std::time::Duration;
 
-/// Brings Kubernetes up with these compute nodes.
-pub fn up(_nodes: &[Host]) -> Result<(), Infallible> {
+/// Why Kubernetes is not up.
+#[derive(Debug, thiserror::Error)]
+pub enum KubernetesError {
+    /// The program.
+    #[error(transparent)]
+    Program(#[from] program::ProgramError),
+    /// The certificates.
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
+    /// The kubeconfigs.
+    #[error(transparent)]
+    Kubeconfig(#[from] kubeconfig::KubeconfigError),
+    /// The control plane.
+    #[error(transparent)]
+    ControlPlane(#[from] control_plane::ControlPlaneError),
+    /// A node.
+    #[error(transparent)]
+    Node(#[from] node::NodeError),
+    /// The images.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The product's objects.
+    #[error(transparent)]
+    Deploy(#[from] deploy::DeployError),
+    /// A daemon did not end.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// Something took too long.
+    #[error(transparent)]
+    Late(#[from] WaitError<Infallible>),
+}
+
+/// Brings Kubernetes up with these compute nodes, the registry and the images too; what is there is kept.
+pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
+    let text = if program::built() {
+        "Kubernetes".to_owned()
+    } else {
+        format!("Kubernetes {} built from source (some minutes, once)", program::VERSION)
+    };
+    let program = step(&text, program::bring_up)?;
+    image::build()?;
+    let pki = pki::Pki::bring_up()?;
+    for host in ALL.iter().filter(|host| host.keeper().is_some()) {
+        program::link_kubectl(&program, *host)?;
+        kubeconfig::write(&pki, *host)?;
+    }
+    step("control plane", || {
+        control_plane::start(&program, &pki)?;
+        image::start_registry()?;
+        nodes.iter().try_for_each(|host| node::start_containerd(*host))?;
+        control_plane::complete(&program, &pki)?;
+        for host in nodes {
+            node::await_containerd(*host)?;
+            node::start_kubelet(&program, &pki, *host)?;
+        }
+        Ok::<(), KubernetesError>(())
+    })?;
+    step("images in the registry", image::push)?;
+    step("spank-k8s in the cluster", || {
+        deploy::apply()?;
+        nodes.first().map_or(Ok(()), |host| deploy::await_effect(*host))
+    })?;
+    step("nodes", || await_nodes(nodes))?;
+    step("images on the nodes", || image::pull(nodes))?;
     Ok(())
 }
 
-/// Ends Kubernetes.
-pub fn down() -> Result<(), Infallible> {
+/// Ends the daemons that would else start containers while the hosts are taken away.
+pub fn down() -> Result<(), KubernetesError> {
+    for host in NODES {
+        for name in ["kubelet", "containerd"] {
+            Daemon::new(*host, name, [""]).stop(Duration::from_secs(5))?;
+        }
+    }
     Ok(())
 }
 
-/// What of Kubernetes is ready.
-pub fn status() -> Vec<Row> {
-    Vec::new()
+/// kubectl as the cluster's admin.
+fn kubectl(arguments: &[&str]) -> Result<String, CommandError> {
+    let admin = ["--kubeconfig", kubeconfig::ADMIN];
+    command::run(CTL.command("kubectl", admin.iter().chain(arguments)))
+}
+
+fn await_nodes(nodes: &[Host]) -> Result<(), WaitError<Infallible>> {
+    let logs: Vec<_> = nodes.iter().map(|host| Daemon::new(*host, "kubelet", [""]).log()).collect();
+    wait::until("every node Ready", Duration::from_secs(90), &logs, || {
+        let ready = state::ready_nodes();
+        Ok(nodes.iter().all(|host| ready.iter().any(|name| name == host.name)))
+    })
 }

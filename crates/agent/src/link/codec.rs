@@ -126,11 +126,7 @@ impl Decoder {
         };
         let Some(header) = rest.first_chunk::<HEADER>() else {
             // Descriptors arrive with a header's first byte: no frame, no descriptors.
-            return if self.fds.len() > START_DESCRIPTORS {
-                Err(CodecError::Flood)
-            } else {
-                Ok(None)
-            };
+            return if self.fds.len() > START_DESCRIPTORS { Err(CodecError::Flood) } else { Ok(None) };
         };
         let [l0, l1, l2, l3, n0, n1, r0, r1] = *header;
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
@@ -144,33 +140,22 @@ impl Decoder {
             0 => MAX_OTHER,
             START_DESCRIPTORS => MAX_START,
             got => {
-                return Err(CodecError::Descriptors {
-                    got,
-                    want: START_DESCRIPTORS,
-                });
+                return Err(CodecError::Descriptors { got, want: START_DESCRIPTORS });
             }
         };
         if length > limit {
             return Err(CodecError::TooLong { length, limit });
         }
         let Some(body) = rest.get(HEADER..HEADER + length) else {
-            return if self.fds.len() > 2 * START_DESCRIPTORS {
-                Err(CodecError::Flood)
-            } else {
-                Ok(None)
-            };
+            return if self.fds.len() > 2 * START_DESCRIPTORS { Err(CodecError::Flood) } else { Ok(None) };
         };
-        let (message, trailing) =
-            postcard::take_from_bytes::<Message>(body).map_err(CodecError::Body)?;
+        let (message, trailing) = postcard::take_from_bytes::<Message>(body).map_err(CodecError::Body)?;
         if !trailing.is_empty() {
             return Err(CodecError::Trailing(trailing.len()));
         }
         let want = descriptors(&message);
         if count != want || self.fds.len() < want {
-            return Err(CodecError::Descriptors {
-                got: self.fds.len().min(count),
-                want,
-            });
+            return Err(CodecError::Descriptors { got: self.fds.len().min(count), want });
         }
         let fds = self.fds.drain(..want).collect();
         self.taken += HEADER + length;
@@ -186,18 +171,8 @@ mod tests {
     use crate::link::message::{Hello, Ids, Io, Role, Scope, Start, VERSION, Workdir};
 
     fn hello() -> Message {
-        let ids = Ids {
-            uid: 1000,
-            gid: 1000,
-            groups: vec![4, 5],
-        };
-        Message::Hello(Hello {
-            version: VERSION,
-            role: Role::Shim,
-            task: 3,
-            token: b"t".to_vec(),
-            ids,
-        })
+        let ids = Ids { uid: 1000, gid: 1000, groups: vec![4, 5] };
+        Message::Hello(Hello { version: VERSION, role: Role::Shim, task: 3, token: b"t".to_vec(), ids })
     }
 
     fn start(bytes: usize) -> Message {
@@ -216,9 +191,7 @@ mod tests {
     }
 
     fn files(n: usize) -> Vec<OwnedFd> {
-        (0..n)
-            .map(|_| std::fs::File::open("/dev/null").unwrap().into())
-            .collect()
+        (0..n).map(|_| std::fs::File::open("/dev/null").unwrap().into()).collect()
     }
 
     #[test]
@@ -242,10 +215,7 @@ mod tests {
         let mut decoder = Decoder::new();
         decoder.feed(&encode(&start(6 << 20)).unwrap(), files(3));
         assert!(decoder.next().unwrap().is_some());
-        assert!(matches!(
-            encode(&start(9 << 20)),
-            Err(CodecError::TooLong { .. })
-        ));
+        assert!(matches!(encode(&start(9 << 20)), Err(CodecError::TooLong { .. })));
     }
 
     #[test]
@@ -255,28 +225,13 @@ mod tests {
             decoder.feed(&header, files(fds));
             decoder.next()
         };
-        assert!(matches!(
-            with([255, 255, 255, 255, 0, 0, 0, 0], 0),
-            Err(CodecError::TooLong { .. })
-        ));
-        assert!(matches!(
-            with([1, 0, 0, 0, 2, 0, 0, 0], 2),
-            Err(CodecError::Descriptors { .. })
-        ));
-        assert!(matches!(
-            with([1, 0, 0, 0, 0, 0, 1, 0], 0),
-            Err(CodecError::Reserved(1))
-        ));
-        assert!(matches!(
-            with([9, 0, 0, 0, 3, 0, 0, 0], 200),
-            Err(CodecError::Flood)
-        ));
+        assert!(matches!(with([255, 255, 255, 255, 0, 0, 0, 0], 0), Err(CodecError::TooLong { .. })));
+        assert!(matches!(with([1, 0, 0, 0, 2, 0, 0, 0], 2), Err(CodecError::Descriptors { .. })));
+        assert!(matches!(with([1, 0, 0, 0, 0, 0, 1, 0], 0), Err(CodecError::Reserved(1))));
+        assert!(matches!(with([9, 0, 0, 0, 3, 0, 0, 0], 200), Err(CodecError::Flood)));
         let mut decoder = Decoder::new();
         decoder.feed(&encode(&start(1)).unwrap(), files(2));
-        assert!(matches!(
-            decoder.next(),
-            Err(CodecError::Descriptors { got: 2, want: 3 })
-        ));
+        assert!(matches!(decoder.next(), Err(CodecError::Descriptors { got: 2, want: 3 })));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The link over a blocking unix stream socket: shim and agent use it; the engine has its own, with tokio.
+//! The link over a unix stream socket: shim and agent use it; the engine has its own, with tokio.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -9,8 +9,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 
 use super::codec::{CodecError, Decoder, encode};
@@ -30,16 +30,25 @@ pub enum LinkError {
 /// Room for the descriptors of one recvmsg(2).
 const MAX_DESCRIPTORS: usize = 8;
 
-/// One end of the link.
+/// One end of the link. It never blocks: wait for it with poll(2), for writing too while [`Self::pending`].
 #[derive(Debug)]
 pub struct Link {
     stream: UnixStream,
     decoder: Decoder,
     ready: VecDeque<(Message, Vec<OwnedFd>)>,
+    outbox: VecDeque<Frame>,
+}
+
+/// A message on its way out.
+#[derive(Debug)]
+struct Frame {
+    bytes: Vec<u8>,
+    sent: usize,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Link {
-    /// Connects to a listening socket. The path may be longer than a socket address has room for.
+    /// Connects to a listening socket.
     pub fn connect(path: &Path) -> Result<Self, LinkError> {
         Ok(Self::new(UnixStream::connect(path)?))
     }
@@ -47,32 +56,31 @@ impl Link {
     /// A link over a connected socket.
     #[must_use]
     pub fn new(stream: UnixStream) -> Self {
-        Self {
-            stream,
-            decoder: Decoder::new(),
-            ready: VecDeque::new(),
-        }
+        Self { stream, decoder: Decoder::new(), ready: VecDeque::new(), outbox: VecDeque::new() }
     }
 
-    /// Sends a message with its descriptors.
-    pub fn send(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<(), LinkError> {
-        let bytes = encode(message)?;
-        let mut sent = 0;
-        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-            let mut space =
-                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            if sent == 0 && !descriptors.is_empty() {
-                control.push(SendAncillaryMessage::ScmRights(descriptors));
-            }
-            match sendmsg(
-                &self.stream,
-                &[IoSlice::new(rest)],
-                &mut control,
-                SendFlags::NOSIGNAL,
-            ) {
-                Ok(count) => sent += count,
+    /// Sends a message with its descriptors, or as much of it as the socket takes now; the rest goes with the next
+    /// [`Self::flush`].
+    pub fn send(&mut self, message: &Message, descriptors: Vec<OwnedFd>) -> Result<(), LinkError> {
+        self.outbox.push_back(Frame { bytes: encode(message)?, sent: 0, descriptors });
+        self.flush()
+    }
+
+    /// Whether something waits to be sent.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Sends what the socket takes now. If the other end is gone, what waits is dropped: its last words may still be
+    /// there to [`Self::read`].
+    pub fn flush(&mut self) -> Result<(), LinkError> {
+        while let Some(frame) = self.outbox.front_mut() {
+            match frame.send(&self.stream) {
+                Ok(()) => drop(self.outbox.pop_front()),
+                Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => self.outbox.clear(),
                 Err(error) => return Err(io::Error::from(error).into()),
             }
         }
@@ -84,21 +92,18 @@ impl Link {
         self.ready.pop_front()
     }
 
-    /// Reads once (it blocks if there is nothing); false at the end of the link. What came is in [`Self::ready`].
+    /// Reads once; false at the end of the link. What came is in [`Self::ready`].
     pub fn read(&mut self) -> Result<bool, LinkError> {
         let mut bytes = vec![0_u8; 64 * 1024];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let count = loop {
             let mut buffers = [IoSliceMut::new(&mut bytes)];
-            match recvmsg(
-                &self.stream,
-                &mut buffers,
-                &mut control,
-                RecvFlags::CMSG_CLOEXEC,
-            ) {
+            match recvmsg(&self.stream, &mut buffers, &mut control, flags) {
                 Ok(received) => break received.bytes,
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(true),
                 Err(Errno::CONNRESET) => return Ok(false),
                 Err(error) => return Err(io::Error::from(error).into()),
             }
@@ -118,6 +123,25 @@ impl Link {
             self.ready.push_back(message);
         }
         Ok(true)
+    }
+}
+
+impl Frame {
+    /// Sends all of it, or fails with [`Errno::AGAIN`] where the socket is full.
+    fn send(&mut self, stream: &UnixStream) -> Result<(), Errno> {
+        while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let borrowed: Vec<_> = self.descriptors.iter().map(AsFd::as_fd).collect();
+            if !borrowed.is_empty() {
+                control.push(SendAncillaryMessage::ScmRights(&borrowed));
+            }
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            self.sent += sendmsg(stream, &[IoSlice::new(rest)], &mut control, flags)?;
+            // They went with the first byte.
+            self.descriptors.clear();
+        }
+        Ok(())
     }
 }
 

@@ -19,11 +19,7 @@ pub(super) struct Fault {
 }
 
 fn fault(key: &'static str, value: &str, reason: &'static str) -> Fault {
-    Fault {
-        key,
-        shown: quoted(value.as_bytes()),
-        reason,
-    }
+    Fault { key, shown: quoted(value.as_bytes()), reason }
 }
 
 /// Checks every value.
@@ -41,10 +37,9 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     if let Some(node) = &kubernetes.node_name {
         name("kubernetes.node_name", node)?;
     }
-    for (key, text) in [
-        ("kubernetes.cpu_request", &kubernetes.cpu_request),
-        ("kubernetes.memory_request", &kubernetes.memory_request),
-    ] {
+    for (key, text) in
+        [("kubernetes.cpu_request", &kubernetes.cpu_request), ("kubernetes.memory_request", &kubernetes.memory_request)]
+    {
         if quantity::value(text).is_none() {
             return Err(fault(key, text, "is not a quantity such as 10m or 16Mi"));
         }
@@ -52,11 +47,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     durations(config)?;
     paths(config)?;
     if config.log.max_bytes < 4096 {
-        return Err(fault(
-            "log.max_bytes",
-            &config.log.max_bytes.to_string(),
-            "is less than 4096",
-        ));
+        return Err(fault("log.max_bytes", &config.log.max_bytes.to_string(), "is less than 4096"));
     }
     Ok(())
 }
@@ -66,11 +57,7 @@ fn durations(config: &Config) -> Result<(), Fault> {
     let (least, most) = (Duration::from_millis(100), Duration::from_secs(10));
     if !(least..=most).contains(&kubernetes.request_timeout) {
         let shown = duration::format(kubernetes.request_timeout);
-        return Err(fault(
-            "kubernetes.request_timeout",
-            &shown,
-            "is not between 100ms and 10s",
-        ));
+        return Err(fault("kubernetes.request_timeout", &shown, "is not between 100ms and 10s"));
     }
     if kubernetes.start_timeout < Duration::from_secs(1) {
         let shown = duration::format(kubernetes.start_timeout);
@@ -102,30 +89,20 @@ fn paths(config: &Config) -> Result<(), Fault> {
 /// An absolute path without `.`, `..`, doubled or final slashes.
 fn plain(key: &'static str, path: &Path) -> Result<(), Fault> {
     let text = path.to_string_lossy();
-    let normal = path
-        .components()
-        .all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+    let normal = path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
     // components() passes over `//`, `/./` and a final slash: what it gives back must be the same text.
     let same = path.components().as_path().as_os_str().len() == text.len() && !text.contains("//");
     if path.is_absolute() && normal && same && !text.contains("/./") {
         return Ok(());
     }
-    Err(fault(
-        key,
-        &text,
-        "is not an absolute path without '.', '..' and needless slashes",
-    ))
+    Err(fault(key, &text, "is not an absolute path without '.', '..' and needless slashes"))
 }
 
 fn name(key: &'static str, text: &str) -> Result<(), Fault> {
     if text.len() <= 253 && text.split('.').all(is_dns_label) {
         return Ok(());
     }
-    Err(fault(
-        key,
-        text,
-        "is not a name in Kubernetes: a-z, 0-9, '-' and '.'",
-    ))
+    Err(fault(key, text, "is not a name in Kubernetes: a-z, 0-9, '-' and '.'"))
 }
 
 fn is_dns_label(text: &str) -> bool {

@@ -55,19 +55,13 @@ impl ConfigError {
 
     /// Not TOML.
     pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Self {
-        Self::Syntax {
-            line: line_of(text, error.span()),
-            reason: one_line(error),
-        }
+        Self::Syntax { line: line_of(text, error.span()), reason: one_line(error) }
     }
 
     /// TOML with a wrong value.
     pub(super) fn value(text: &str, error: &toml::de::Error) -> Self {
         let line = line_of(text, error.span());
-        let key = text
-            .lines()
-            .nth(line.saturating_sub(1))
-            .and_then(|text| text.split_once('='));
+        let key = text.lines().nth(line.saturating_sub(1)).and_then(|text| text.split_once('='));
         let reason = match key {
             Some((key, _)) => format!("{}: {}", key.trim(), one_line(error)),
             None => one_line(error),
@@ -82,8 +76,6 @@ fn one_line(error: &toml::de::Error) -> String {
 
 /// The line of a span, from 1.
 pub(super) fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
-    let before = span
-        .and_then(|span| text.get(..span.start))
-        .unwrap_or_default();
+    let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
     1 + before.matches('\n').count()
 }

@@ -21,40 +21,20 @@ pub struct Key {
     pub doc: &'static str,
 }
 
-const fn key(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        kind,
-        default: Some(default),
-        doc,
-    }
+const fn key(name: &'static str, kind: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default: Some(default), doc }
 }
 
 /// The table, in the order of the file.
 pub const KEYS: &[Key] = &[
-    key(
-        "cluster",
-        "text",
-        r#""slurm""#,
-        "The name of this Slurm cluster: the label `cluster` of every Pod.",
-    ),
+    key("cluster", "text", r#""slurm""#, "The name of this Slurm cluster: the label `cluster` of every Pod."),
     key(
         "kubernetes.kubeconfig",
         "path",
         r#""/etc/slurm/k8s.kubeconfig""#,
         "The node's own identity. Only root may read it. Exec plugins cannot be used in it: slurmstepd would reap them.",
     ),
-    key(
-        "kubernetes.namespace",
-        "name",
-        r#""slurm-jobs""#,
-        "The namespace that Pods are made in.",
-    ),
+    key("kubernetes.namespace", "name", r#""slurm-jobs""#, "The namespace that Pods are made in."),
     key(
         "kubernetes.runtime_class",
         "name",
@@ -109,12 +89,7 @@ pub const KEYS: &[Key] = &[
         r#""/run/slurm-k8s""#,
         "Grants and the Pods' run folders: a tmpfs of its own with limits on size and inodes.",
     ),
-    key(
-        "paths.log",
-        "path",
-        r#""/var/log/slurm-k8s""#,
-        "The folder of the node's log of job phases.",
-    ),
+    key("paths.log", "path", r#""/var/log/slurm-k8s""#, "The folder of the node's log of job phases."),
     key(
         "pod.mounts",
         "list of paths",
@@ -133,44 +108,28 @@ pub const KEYS: &[Key] = &[
         r#""pod""#,
         "Without `--k8s-batch`: whether batch scripts run in the Pod or stay on the node.",
     ),
-    key(
-        "pod.pull",
-        "missing, always, never",
-        r#""missing""#,
-        "Without `--k8s-pull`: when the registry is asked.",
-    ),
+    key("pod.pull", "missing, always, never", r#""missing""#, "Without `--k8s-pull`: when the registry is asked."),
     key(
         "pod.network",
         "pod, host",
         r#""pod""#,
         "`pod`: each Pod has an address of its own. `host`: the node's network, as MPI over fast interconnects needs it.",
     ),
-    key(
-        "pod.allow_root",
-        "true, false",
-        "false",
-        "Whether root's jobs may run in Pods.",
-    ),
+    key("pod.allow_root", "true, false", "false", "Whether root's jobs may run in Pods."),
     key(
         "signal.scope",
         "auto, task, tree",
         r#""auto""#,
         "Whom a signal goes to: the task's first process (`task`), every process (`tree`), or as `ProctrackType` in slurm.conf would have it (`auto`).",
     ),
-    key(
-        "log.max_bytes",
-        "number, at least 4096",
-        "10485760",
-        "The size in bytes at which the log is rotated.",
-    ),
+    key("log.max_bytes", "number, at least 4096", "10485760", "The size in bytes at which the log is rotated."),
     key("log.keep", "number", "3", "How many old logs are kept."),
 ];
 
 /// An annotated config with every key at its default.
 #[must_use]
 pub fn sample() -> String {
-    let mut text =
-        String::from("# /etc/slurm/k8s.toml: spank-k8s. Every key is here, with its default.\n");
+    let mut text = String::from("# /etc/slurm/k8s.toml: spank-k8s. Every key is here, with its default.\n");
     let mut section = "";
     for key in KEYS {
         let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
@@ -208,17 +167,12 @@ impl Lines {
 
     /// Refuses the first unknown key.
     pub(super) fn check_known(&self) -> Result<(), ConfigError> {
-        let known =
-            |name: &str| KEYS.iter().any(|key| key.name == name) || sections().any(|s| s == name);
+        let known = |name: &str| KEYS.iter().any(|key| key.name == name) || sections().any(|s| s == name);
         let unknown = self.0.iter().filter(|(name, _)| !known(name));
         let Some((name, line)) = unknown.min_by_key(|(_, line)| **line) else {
             return Ok(());
         };
-        Err(ConfigError::UnknownKey {
-            line: *line,
-            key: name.escape_debug().to_string(),
-            nearest: nearest_key(name),
-        })
+        Err(ConfigError::UnknownKey { line: *line, key: name.escape_debug().to_string(), nearest: nearest_key(name) })
     }
 }
 
@@ -236,8 +190,7 @@ fn collect(text: &str, section: &str, table: &DeTable<'_>, lines: &mut BTreeMap<
 }
 
 fn sections() -> impl Iterator<Item = &'static str> {
-    KEYS.iter()
-        .filter_map(|key| Some(key.name.split_once('.')?.0))
+    KEYS.iter().filter_map(|key| Some(key.name.split_once('.')?.0))
 }
 
 /// A key of the same last part in another section, or what is spelt most alike.

@@ -12,12 +12,7 @@ fn an_empty_file_is_the_default() {
 
 #[test]
 fn the_samples_values_are_the_defaults() {
-    assert_eq!(
-        Config::parse(&sample()),
-        Ok(Config::default()),
-        "{}",
-        sample()
-    );
+    assert_eq!(Config::parse(&sample()), Ok(Config::default()), "{}", sample());
 }
 
 #[test]
@@ -25,9 +20,7 @@ fn the_table_has_every_field_and_its_default() {
     let mut config = Config::default();
     config.kubernetes.node_name = Some("node".into());
     let written = toml::to_string(&config).unwrap();
-    let Ok(table) = written.parse::<toml::Table>() else {
-        panic!("{written}")
-    };
+    let Ok(table) = written.parse::<toml::Table>() else { panic!("{written}") };
     let mut fields = Vec::new();
     for (name, value) in &table {
         match value {
@@ -50,51 +43,22 @@ fn values_are_read() {
     )
     .unwrap();
     assert_eq!(config.cluster, "a1");
-    assert_eq!(
-        config.kubernetes.request_timeout,
-        Duration::from_millis(500)
-    );
-    assert_eq!(
-        config.pod.mounts,
-        [PathBuf::from("/home"), "/mnt/nas".into()]
-    );
-    assert_eq!(
-        (config.pod.io, config.signal.scope),
-        (Io::Direct, SignalScope::Tree)
-    );
+    assert_eq!(config.kubernetes.request_timeout, Duration::from_millis(500));
+    assert_eq!(config.pod.mounts, [PathBuf::from("/home"), "/mnt/nas".into()]);
+    assert_eq!((config.pod.io, config.signal.scope), (Io::Direct, SignalScope::Tree));
 }
 
 #[test]
 fn an_unknown_key_names_the_nearest() {
     for (text, message, hint) in [
-        (
-            "\n[kubernetes]\nnamspace = 'a'",
-            "line 3: there is no key kubernetes.namspace",
-            "kubernetes.namespace",
-        ),
-        (
-            "[kubernets]\nnamespace = 'a'",
-            "line 1: there is no key kubernets",
-            "kubernetes",
-        ),
-        (
-            "namespace = 'a'",
-            "line 1: there is no key namespace",
-            "kubernetes.namespace",
-        ),
-        (
-            "[pod]\nio='tee'\nallow-root = true",
-            "line 3: there is no key pod.allow-root",
-            "pod.allow_root",
-        ),
+        ("\n[kubernetes]\nnamspace = 'a'", "line 3: there is no key kubernetes.namspace", "kubernetes.namespace"),
+        ("[kubernets]\nnamespace = 'a'", "line 1: there is no key kubernets", "kubernetes"),
+        ("namespace = 'a'", "line 1: there is no key namespace", "kubernetes.namespace"),
+        ("[pod]\nio='tee'\nallow-root = true", "line 3: there is no key pod.allow-root", "pod.allow_root"),
     ] {
         let error = Config::parse(text).unwrap_err();
         assert_eq!(error.to_string(), message);
-        assert_eq!(
-            error.hint(),
-            Some(format!("did you mean {hint}?")),
-            "{message}"
-        );
+        assert_eq!(error.hint(), Some(format!("did you mean {hint}?")), "{message}");
     }
     assert_eq!(Config::parse("zzz = 1").unwrap_err().hint(), None);
 }
@@ -103,38 +67,17 @@ fn an_unknown_key_names_the_nearest() {
 fn errors_name_line_key_and_value() {
     for (text, message) in [
         ("cluster = ", "line 1: "),
-        (
-            "cluster = 3",
-            "line 1: cluster: invalid type: integer `3`, expected a string",
-        ),
-        (
-            "\n[pod]\nio = 'loud'",
-            "line 3: io: \"loud\" is not one of tee, direct",
-        ),
+        ("cluster = 3", "line 1: cluster: invalid type: integer `3`, expected a string"),
+        ("\n[pod]\nio = 'loud'", "line 3: io: \"loud\" is not one of tee, direct"),
         (
             "[kubernetes]\nstart_timeout = '10'",
             "line 2: start_timeout: \"10\" is not a duration; write for example 500ms, 2s, 10m or 1h",
         ),
-        (
-            "[kubernetes]\nrequest_timeout = '1m'",
-            "line 2: kubernetes.request_timeout: \"1m\" is not between",
-        ),
-        (
-            "[kubernetes]\nnamespace = 'Slurm'",
-            "line 2: kubernetes.namespace: \"Slurm\" is not a namespace's",
-        ),
-        (
-            "[kubernetes]\ncpu_request = 'two'",
-            "line 2: kubernetes.cpu_request: \"two\" is not a quantity",
-        ),
-        (
-            "cluster = 'a b'",
-            "line 1: cluster: \"a b\" is not a label's value",
-        ),
-        (
-            "[log]\nmax_bytes = 10",
-            "line 2: log.max_bytes: \"10\" is less than 4096",
-        ),
+        ("[kubernetes]\nrequest_timeout = '1m'", "line 2: kubernetes.request_timeout: \"1m\" is not between"),
+        ("[kubernetes]\nnamespace = 'Slurm'", "line 2: kubernetes.namespace: \"Slurm\" is not a namespace's"),
+        ("[kubernetes]\ncpu_request = 'two'", "line 2: kubernetes.cpu_request: \"two\" is not a quantity"),
+        ("cluster = 'a b'", "line 1: cluster: \"a b\" is not a label's value"),
+        ("[log]\nmax_bytes = 10", "line 2: log.max_bytes: \"10\" is less than 4096"),
         ("[log]\nkeep = -1", "line 2: keep: invalid value"),
     ] {
         let error = error(text);
@@ -160,15 +103,9 @@ fn mounts_are_absolute_plain_and_not_the_containers_own() {
         "/.slurm-k8s/agent",
     ] {
         let error = error(&format!("[pod]\nmounts = ['/ok', '{bad}']"));
-        assert!(
-            error.starts_with(&format!("line 2: pod.mounts: \"{bad}\" is ")),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("line 2: pod.mounts: \"{bad}\" is ")), "{error}");
     }
     for good in ["/home", "/mnt/nas", "/device", "/.slurm"] {
-        assert!(
-            Config::parse(&format!("[pod]\nmounts = ['{good}']")).is_ok(),
-            "{good}"
-        );
+        assert!(Config::parse(&format!("[pod]\nmounts = ['{good}']")).is_ok(), "{good}");
     }
 }

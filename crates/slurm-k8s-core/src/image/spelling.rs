@@ -24,10 +24,7 @@ pub fn check(text: &str) -> Result<(), ImageError> {
         return foreign(what, format!("write {}", without_hash(without_user(rest))));
     }
     if text.contains('#') {
-        return foreign(
-            "Pyxis' spelling, with '#'",
-            format!("write {}", without_hash(text)),
-        );
+        return foreign("Pyxis' spelling, with '#'", format!("write {}", without_hash(text)));
     }
     Ok(())
 }

@@ -15,10 +15,7 @@ fn good_references() {
         ("library/busybox", None),
         ("a__b/c.d/e-----f_g", None),
         ("docker.io/library/busybox", Some("docker.io")),
-        (
-            "nas-hub.local:5407/team/tool:v1",
-            Some("nas-hub.local:5407"),
-        ),
+        ("nas-hub.local:5407/team/tool:v1", Some("nas-hub.local:5407")),
         ("localhost/tool", Some("localhost")),
         ("localhost:5000/tool:1", Some("localhost:5000")),
         ("Registry.Example/tool", Some("Registry.Example")),
@@ -31,10 +28,7 @@ fn good_references() {
         assert_eq!(image.to_string(), text);
         assert_eq!(image.host(), host, "{text}");
     }
-    for text in [
-        format!("tool@sha256:{HEX}"),
-        format!("r.example:1/tool:2@sha256:{HEX}"),
-    ] {
+    for text in [format!("tool@sha256:{HEX}"), format!("r.example:1/tool:2@sha256:{HEX}")] {
         assert_eq!(parse(&text).unwrap().as_str(), text);
     }
 }
@@ -68,31 +62,16 @@ fn bad_references_say_which_part() {
 fn the_hint_is_the_right_spelling() {
     for (text, hint) in [
         ("docker://ubuntu:22.04", "write ubuntu:22.04"),
-        (
-            "docker://nvcr.io#nvidia/pytorch:24.01-py3",
-            "write nvcr.io/nvidia/pytorch:24.01-py3",
-        ),
-        (
-            "docker://alice@nvcr.io#nvidia/pytorch",
-            "write nvcr.io/nvidia/pytorch",
-        ),
+        ("docker://nvcr.io#nvidia/pytorch:24.01-py3", "write nvcr.io/nvidia/pytorch:24.01-py3"),
+        ("docker://alice@nvcr.io#nvidia/pytorch", "write nvcr.io/nvidia/pytorch"),
         ("nvcr.io#nvidia/pytorch", "write nvcr.io/nvidia/pytorch"),
         ("https://r.example/tool", "write r.example/tool"),
         ("r.example/Team/Tool:V1", "write r.example/team/tool:V1"),
         (" busybox ", "write busybox"),
     ] {
-        assert_eq!(
-            parse(text).unwrap_err().hint().as_deref(),
-            Some(hint),
-            "{text}"
-        );
+        assert_eq!(parse(text).unwrap_err().hint().as_deref(), Some(hint), "{text}");
     }
-    for file in [
-        "/home/alice/image.sqsh",
-        "./image.sqsh",
-        "image.sqsh",
-        "tool.sif",
-    ] {
+    for file in ["/home/alice/image.sqsh", "./image.sqsh", "image.sqsh", "tool.sif"] {
         let hint = parse(file).unwrap_err().hint().unwrap();
         assert!(hint.contains("push it there"), "{file}: {hint}");
     }

@@ -18,15 +18,9 @@ fn all_options_are_taken() {
         ("k8s-batch", "host"),
     ])
     .unwrap();
-    assert_eq!(
-        options.image.as_ref().map(ImageRef::as_str),
-        Some("r.example/tool:1")
-    );
+    assert_eq!(options.image.as_ref().map(ImageRef::as_str), Some("r.example/tool:1"));
     assert_eq!(options.workdir, Some("/data/run 1".into()));
-    assert_eq!(
-        (options.io, options.pull),
-        (Some(Io::Direct), Some(Pull::Always))
-    );
+    assert_eq!((options.io, options.pull), (Some(Io::Direct), Some(Pull::Always)));
     assert_eq!(options.batch, Some(Batch::Host));
     assert!(options.wants_pod());
     assert_eq!(options.validate(), Ok(()));
@@ -38,16 +32,10 @@ fn every_row_of_the_table_can_be_set() {
         let value = match spec.name {
             IMAGE => "busybox",
             WORKDIR => "/",
-            _ => spec
-                .value
-                .and_then(|words| words.split('|').next())
-                .unwrap(),
+            _ => spec.value.and_then(|words| words.split('|').next()).unwrap(),
         };
         assert!(set(&[(spec.name, value)]).is_ok(), "{}", spec.name);
-        assert_eq!(
-            spec.env,
-            format!("SLURM_{}", spec.name.to_uppercase().replace('-', "_"))
-        );
+        assert_eq!(spec.env, format!("SLURM_{}", spec.name.to_uppercase().replace('-', "_")));
         assert!(spec.usage.len() <= 70, "{}", spec.name);
     }
 }
@@ -73,30 +61,15 @@ fn errors_name_option_value_and_mend() {
             "--k8s-image: \"busybox\\nfoo\" has a control character",
             "remove it; is a quote missing in the script?",
         ),
-        (
-            "k8s-image",
-            "",
-            "--k8s-image: IMAGE is missing",
-            "write --k8s-image=IMAGE",
-        ),
+        ("k8s-image", "", "--k8s-image: IMAGE is missing", "write --k8s-image=IMAGE"),
         (
             "k8s-workdir",
             "data",
             "--k8s-workdir: \"data\" is not an absolute path",
             "write the folder as the container has it, for example --k8s-workdir=/data",
         ),
-        (
-            "k8s-io",
-            "Direct",
-            "--k8s-io: \"Direct\" is not one of tee, direct",
-            "did you mean --k8s-io=direct?",
-        ),
-        (
-            "k8s-imgae",
-            "x",
-            "there is no option --k8s-imgae",
-            "did you mean --k8s-image?",
-        ),
+        ("k8s-io", "Direct", "--k8s-io: \"Direct\" is not one of tee, direct", "did you mean --k8s-io=direct?"),
+        ("k8s-imgae", "x", "there is no option --k8s-imgae", "did you mean --k8s-image?"),
     ] {
         let error = set(&[(name, value)]).unwrap_err();
         assert_eq!(error.to_string(), message);
@@ -110,19 +83,14 @@ fn a_repeat_must_be_equal() {
     assert!(set(&[("k8s-image", "none"), ("k8s-image", "none")]).is_ok());
     for (first, second) in [("a", "b"), ("none", "a"), ("a", "none")] {
         let error = set(&[("k8s-image", first), ("k8s-image", second)]).unwrap_err();
-        assert!(
-            matches!(error, OptionError::Conflict { name: IMAGE, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, OptionError::Conflict { name: IMAGE, .. }), "{error}");
     }
 }
 
 #[test]
 fn none_switches_an_inherited_image_off() {
     let inherited = set(&[("k8s-image", "a"), ("k8s-io", "direct")]).unwrap();
-    let off = set(&[("k8s-image", "none")])
-        .unwrap()
-        .over(inherited.clone());
+    let off = set(&[("k8s-image", "none")]).unwrap().over(inherited.clone());
     assert!(!off.wants_pod());
     assert_eq!(off.validate(), Ok(()));
     let other = set(&[("k8s-image", "b")]).unwrap().over(inherited.clone());
@@ -133,12 +101,7 @@ fn none_switches_an_inherited_image_off() {
 
 #[test]
 fn options_without_an_image_are_refused() {
-    for (name, value) in [
-        ("k8s-workdir", "/"),
-        ("k8s-io", "tee"),
-        ("k8s-pull", "never"),
-        ("k8s-batch", "pod"),
-    ] {
+    for (name, value) in [("k8s-workdir", "/"), ("k8s-io", "tee"), ("k8s-pull", "never"), ("k8s-batch", "pod")] {
         let error = set(&[(name, value)]).unwrap().validate().unwrap_err();
         assert_eq!(error.to_string(), format!("--{name} needs --k8s-image"));
     }

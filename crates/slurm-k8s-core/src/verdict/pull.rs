@@ -51,22 +51,15 @@ const WRAPPINGS: &[&str] = &[
 /// Judges `ErrImagePull` and its back-off by the runtime's text.
 pub fn judge(image: &str, message: &str) -> Verdict {
     let low = message.to_lowercase();
-    let cause = TEXTS
-        .iter()
-        .find(|(text, _)| low.contains(text))
-        .map_or(&Cause::Transient, |(_, cause)| cause);
+    let cause = TEXTS.iter().find(|(text, _)| low.contains(text)).map_or(&Cause::Transient, |(_, cause)| cause);
     let detail = unwrap(message);
-    let failed =
-        |what: &str, hint: &str| Verdict::failed(IMAGE, format!("the image {image} {what}"), hint);
+    let failed = |what: &str, hint: &str| Verdict::failed(IMAGE, format!("the image {image} {what}"), hint);
     match cause {
         Cause::NotFound => failed(
             "does not exist in its registry",
             "check its name and tag; without a host, the node's default registry is asked",
         ),
-        Cause::Platform => failed(
-            "has no variant for this node's architecture",
-            "build it for this architecture",
-        ),
+        Cause::Platform => failed("has no variant for this node's architecture", "build it for this architecture"),
         Cause::Login => failed(
             &format!("does not exist, or its registry wants a login: {detail}"),
             "check its name; for a private image ask the cluster's admin for pull credentials",
@@ -83,27 +76,18 @@ pub fn judge(image: &str, message: &str) -> Verdict {
             &format!("cannot be pulled: its registry's name is unknown: {detail}"),
             "check the host in the image's name",
         ),
-        Cause::Transient => Verdict::PullRetry {
-            message: one_line(&format!("the image {image} cannot be pulled: {detail}")),
-        },
+        Cause::Transient => {
+            Verdict::PullRetry { message: one_line(&format!("the image {image} cannot be pulled: {detail}")) }
+        }
     }
 }
 
 /// Judges the reasons that no later try changes.
 pub fn refused(reason: &str, image: &str, message: &str) -> Verdict {
     let (what, hint) = match reason {
-        "ErrImageNeverPull" => (
-            "is not on this node",
-            "leave --k8s-pull=never out, or have the image put there",
-        ),
-        "InvalidImageName" => (
-            "has a name that the node's container runtime does not accept",
-            "check its name",
-        ),
-        _ => (
-            "is not signed as the cluster's policy wants",
-            "ask the cluster's admin",
-        ),
+        "ErrImageNeverPull" => ("is not on this node", "leave --k8s-pull=never out, or have the image put there"),
+        "InvalidImageName" => ("has a name that the node's container runtime does not accept", "check its name"),
+        _ => ("is not signed as the cluster's policy wants", "ask the cluster's admin"),
     };
     let text = match reason {
         "SignatureValidationFailed" => format!("the image {image} {what}: {message}"),
@@ -116,12 +100,9 @@ pub fn refused(reason: &str, image: &str, message: &str) -> Verdict {
 fn unwrap(message: &str) -> &str {
     let mut rest = message;
     loop {
-        let status = rest
-            .strip_prefix("rpc error: code = ")
-            .and_then(|rest| rest.split_once(" desc = "));
+        let status = rest.strip_prefix("rpc error: code = ").and_then(|rest| rest.split_once(" desc = "));
         let inner = status.map(|(_, inner)| inner);
-        let Some(inner) = inner.or_else(|| WRAPPINGS.iter().find_map(|form| strip(rest, form)))
-        else {
+        let Some(inner) = inner.or_else(|| WRAPPINGS.iter().find_map(|form| strip(rest, form))) else {
             return rest;
         };
         rest = inner;

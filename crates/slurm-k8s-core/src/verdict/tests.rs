@@ -12,9 +12,7 @@ fn pod(status: &Value) -> Pod {
 
 fn container(state: &Value) -> Verdict {
     let job = json!({"name": "job", "image": REF, "imageID": "", "ready": false, "restartCount": 0, "state": state});
-    judge(&pod(
-        &json!({"phase": "Pending", "containerStatuses": [job]}),
-    ))
+    judge(&pod(&json!({"phase": "Pending", "containerStatuses": [job]})))
 }
 
 fn waits(reason: &str, message: &str) -> Verdict {
@@ -23,32 +21,16 @@ fn waits(reason: &str, message: &str) -> Verdict {
 
 #[track_caller]
 fn assert_failed(verdict: &Verdict, code: u8, text: &str) {
-    let Verdict::Failed {
-        code: got,
-        message,
-        hint,
-    } = verdict
-    else {
-        panic!("{verdict:?}")
-    };
+    let Verdict::Failed { code: got, message, hint } = verdict else { panic!("{verdict:?}") };
     assert_eq!(*got, code, "{message}");
     assert!(message.contains(text), "{message:?} lacks {text:?}");
-    assert!(
-        !message.contains('\n') && hint.as_deref() != Some(""),
-        "{message:?}"
-    );
+    assert!(!message.contains('\n') && hint.as_deref() != Some(""), "{message:?}");
 }
 
 #[test]
 fn the_good_path() {
-    assert_eq!(
-        judge(&Pod::default()),
-        Verdict::wait("waiting for the kubelet")
-    );
-    assert_eq!(
-        judge(&pod(&json!({"phase": "Pending"}))),
-        Verdict::wait("waiting for the kubelet")
-    );
+    assert_eq!(judge(&Pod::default()), Verdict::wait("waiting for the kubelet"));
+    assert_eq!(judge(&pod(&json!({"phase": "Pending"}))), Verdict::wait("waiting for the kubelet"));
     let creating = json!({"waiting": {"reason": "ContainerCreating"}});
     assert_eq!(container(&creating), Verdict::wait("making the sandbox"));
     let status = json!({
@@ -58,10 +40,7 @@ fn the_good_path() {
             {"name": "job", "image": REF, "imageID": "", "ready": false, "restartCount": 0, "state": creating},
         ],
     });
-    assert_eq!(
-        judge(&pod(&status)),
-        Verdict::wait("pulling the image or making the container")
-    );
+    assert_eq!(judge(&pod(&status)), Verdict::wait("pulling the image or making the container"));
     let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
     assert_eq!(container(&running), Verdict::Running);
 }
@@ -116,12 +95,8 @@ fn pulls_that_no_later_try_mends() {
 fn pulls_that_may_succeed_later() {
     let refused = r#"failed to do request: Head "https://nas-hub.local:5407/v2/tool/manifests/1": dial tcp 10.89.0.3:5407: connect: connection refused"#;
     let plain = refused.trim_start_matches("failed to do request: ");
-    let unpack = format!(
-        r#"failed to pull and unpack image "{REF}": failed to resolve reference "{REF}": {refused}"#
-    );
-    let expected = Verdict::PullRetry {
-        message: format!("the image {REF} cannot be pulled: {plain}"),
-    };
+    let unpack = format!(r#"failed to pull and unpack image "{REF}": failed to resolve reference "{REF}": {refused}"#);
+    let expected = Verdict::PullRetry { message: format!("the image {REF} cannot be pulled: {plain}") };
     let error = format!("rpc error: code = Unknown desc = {unpack}");
     assert_eq!(waits("ErrImagePull", &error), expected);
     // The same text in the back-off: the user is told once.
@@ -136,10 +111,7 @@ fn pulls_that_may_succeed_later() {
         "toomanyrequests: You have reached your pull rate limit",
         "",
     ] {
-        assert!(
-            matches!(waits("ErrImagePull", message), Verdict::PullRetry { .. }),
-            "{message}"
-        );
+        assert!(matches!(waits("ErrImagePull", message), Verdict::PullRetry { .. }), "{message}");
     }
 }
 
@@ -156,11 +128,7 @@ fn images_that_the_kubelet_refuses() {
             r#"Container image "nas-hub.local:5407/tool:1" is not present with pull policy of Never"#,
             "is not on this node",
         ),
-        (
-            "SignatureValidationFailed",
-            "no valid signature",
-            "is not signed",
-        ),
+        ("SignatureValidationFailed", "no valid signature", "is not signed"),
     ] {
         assert_failed(&waits(reason, message), IMAGE, text);
     }
@@ -168,19 +136,10 @@ fn images_that_the_kubelet_refuses() {
 
 #[test]
 fn containers_that_cannot_be_made() {
-    let config =
-        r#"container has runAsNonRoot and image will run as root (pod: "p", container: job)"#;
-    assert_failed(
-        &waits("CreateContainerConfigError", config),
-        NOT_STARTED,
-        "runAsNonRoot",
-    );
+    let config = r#"container has runAsNonRoot and image will run as root (pod: "p", container: job)"#;
+    assert_failed(&waits("CreateContainerConfigError", config), NOT_STARTED, "runAsNonRoot");
     let create = r#"failed to generate container "4f" spec: failed to apply OCI options: bad"#;
-    assert_failed(
-        &waits("CreateContainerError", create),
-        NOT_STARTED,
-        "failed to generate",
-    );
+    assert_failed(&waits("CreateContainerError", create), NOT_STARTED, "failed to generate");
     for again in [
         "context deadline exceeded",
         r#"failed to reserve container name "job_p_ns_0": name "job_p_ns_0" is reserved for "4f2a""#,
@@ -191,8 +150,7 @@ fn containers_that_cannot_be_made() {
 
 #[test]
 fn containers_that_do_not_start() {
-    let create =
-        "failed to create containerd task: failed to create shim task: OCI runtime create failed: ";
+    let create = "failed to create containerd task: failed to create shim task: OCI runtime create failed: ";
     let wrapper = "/usr/libexec/slurm-k8s/slurm-k8s-runtime";
     let retrieve = "unable to retrieve OCI runtime error (open /run/containerd/io.containerd.runtime.v2.task/k8s.io/4f/log.json: no such file or directory): ";
     for (message, code, text) in [
@@ -204,9 +162,7 @@ fn containers_that_do_not_start() {
             "no grant for this Pod: exit status 1: no grant for this Pod on this node",
         ),
         (
-            format!(
-                "{create}{retrieve}{wrapper} did not terminate successfully: exit status 1: no grant: unknown"
-            ),
+            format!("{create}{retrieve}{wrapper} did not terminate successfully: exit status 1: no grant: unknown"),
             NOT_STARTED,
             "exit status 1: no grant",
         ),
@@ -231,8 +187,7 @@ fn containers_that_do_not_start() {
         ),
     ] {
         assert_failed(&waits("RunContainerError", &message), code, text);
-        let ended =
-            json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": message}});
+        let ended = json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": message}});
         assert_failed(&container(&ended), code, text);
     }
 }
@@ -245,51 +200,26 @@ fn pods_that_the_kubelet_refuses_or_ends() {
             "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 1010, capacity: 2000",
         ),
         ("Evicted", "The node was low on resource: memory."),
-        (
-            "UnexpectedAdmissionError",
-            "Pod was rejected: Allocate failed due to no healthy devices present",
-        ),
-        (
-            "NodeAffinity",
-            "Pod was rejected: Predicate NodeAffinity failed",
-        ),
+        ("UnexpectedAdmissionError", "Pod was rejected: Allocate failed due to no healthy devices present"),
+        ("NodeAffinity", "Pod was rejected: Predicate NodeAffinity failed"),
     ] {
         let status = json!({"phase": "Failed", "reason": reason, "message": message});
-        assert_failed(
-            &judge(&pod(&status)),
-            NOT_STARTED,
-            &format!("refused the Pod: {reason}: {message}"),
-        );
+        assert_failed(&judge(&pod(&status)), NOT_STARTED, &format!("refused the Pod: {reason}: {message}"));
     }
     let ended = json!({"terminated": {"exitCode": 137, "reason": "Error"}});
     let job = json!({"name": "job", "image": REF, "imageID": "", "ready": false, "restartCount": 0, "state": ended});
-    let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "low\non memory", "containerStatuses": [job]});
-    assert_failed(
-        &judge(&pod(&evicted)),
-        LOST,
-        "ended the Pod: Evicted: low on memory",
-    );
-    assert_failed(
-        &judge(&pod(&json!({"phase": "Failed"}))),
-        NOT_STARTED,
-        "no reason given",
-    );
+    let evicted =
+        json!({"phase": "Failed", "reason": "Evicted", "message": "low\non memory", "containerStatuses": [job]});
+    assert_failed(&judge(&pod(&evicted)), LOST, "ended the Pod: Evicted: low on memory");
+    assert_failed(&judge(&pod(&json!({"phase": "Failed"}))), NOT_STARTED, "no reason given");
 }
 
 #[test]
 fn containers_that_ended_without_the_agent() {
     let oom = container(&json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
-    assert_failed(
-        &oom,
-        LOST,
-        "out of memory: the kernel killed the Pod's processes (limit: 1073741824 bytes)",
-    );
+    assert_failed(&oom, LOST, "out of memory: the kernel killed the Pod's processes (limit: 1073741824 bytes)");
     for reason in ["Error", "Completed", "ContainerStatusUnknown"] {
         let ended = json!({"terminated": {"exitCode": 3, "reason": reason}});
-        assert_failed(
-            &container(&ended),
-            LOST,
-            "ended (exit code 3) without reporting",
-        );
+        assert_failed(&container(&ended), LOST, "ended (exit code 3) without reporting");
     }
 }

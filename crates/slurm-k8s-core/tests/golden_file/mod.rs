@@ -11,8 +11,5 @@ pub fn check(file: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
     }
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        there, text,
-        "{file} is old: UPDATE=1 cargo test -p slurm-k8s-core, then look at the diff"
-    );
+    assert_eq!(there, text, "{file} is old: UPDATE=1 cargo test -p slurm-k8s-core, then look at the diff");
 }
