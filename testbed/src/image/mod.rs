@@ -83,10 +83,3 @@ pub fn build() -> Result<(), ImageError> {
     }
     Ok(())
 }
-
-/// Makes the images and has them in the registry.
-pub fn up() -> Result<(), ImageError> {
-    build()?;
-    start_registry()?;
-    step("images in the registry", push)
-}

@@ -1,0 +1,67 @@
+//! The files by which people and programs on the hosts reach the API server.
+
+use super::pki::{Pki, PkiError};
+use crate::account;
+use crate::host::{CTL, Host, HostError};
+use base64::prelude::{BASE64_STANDARD, Engine};
+
+/// The namespace of the jobs' Pods: everybody's default.
+pub const NAMESPACE: &str = "slurm-jobs";
+/// The cluster admin's file, on every host.
+pub const ADMIN: &str = "/etc/testbed/kubeconfig-root";
+/// The compute node's own, for the plugin.
+pub const NODE: &str = "/etc/slurm/k8s.kubeconfig";
+
+/// Why a kubeconfig could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeconfigError {
+    /// The identity's certificate.
+    #[error(transparent)]
+    Certificate(#[from] PkiError),
+    /// The file.
+    #[error(transparent)]
+    Write(#[from] HostError),
+}
+
+/// A kubeconfig with the certificate `identity` inside.
+pub fn text(pki: &Pki, identity: &str) -> Result<String, PkiError> {
+    let pair = pki.pair(identity)?;
+    let encode = |pem: &str| BASE64_STANDARD.encode(pem);
+    Ok(format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: testbed
+  cluster:
+    server: https://{address}:6443
+    certificate-authority-data: {authority}
+users:
+- name: {identity}
+  user:
+    client-certificate-data: {certificate}
+    client-key-data: {key}
+contexts:
+- name: testbed
+  context: {{cluster: testbed, user: {identity}, namespace: {NAMESPACE}}}
+current-context: testbed
+",
+        address = CTL.ip,
+        authority = encode(&pki.authority),
+        certificate = encode(&pair.certificate),
+        key = encode(&pair.key),
+    ))
+}
+
+/// Writes the files of the host's people, and on a compute node the plugin's.
+pub fn write(pki: &Pki, host: Host) -> Result<(), KubeconfigError> {
+    host.write(ADMIN, text(pki, "admin")?.as_bytes(), 0o600, 0, 0)?;
+    for user in account::USERS {
+        let path = format!("/etc/testbed/kubeconfig-{}", user.name);
+        let text = text(pki, &format!("user-{}", user.name))?;
+        host.write(&path, text.as_bytes(), 0o600, user.uid, user.uid)?;
+    }
+    if host.is_node() {
+        host.write(NODE, text(pki, &format!("slurm-{}", host.name))?.as_bytes(), 0o600, 0, 0)?;
+    }
+    Ok(())
+}

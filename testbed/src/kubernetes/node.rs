@@ -1,0 +1,118 @@
+//! A compute node of Kubernetes: containerd and the kubelet.
+
+use super::cgroup::{self, CgroupError};
+use super::control_plane::PKI;
+use super::files::Files;
+use super::kubeconfig;
+use super::pki::{Pki, PkiError};
+use crate::command::{self, CommandError};
+use crate::daemon::{Daemon, DaemonError};
+use crate::host::{Host, HostError};
+use crate::wait::{self, WaitError};
+use crate::{image, network, paths};
+use rustix::thread::{CapabilitySet, capabilities};
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A certificate.
+    #[error(transparent)]
+    Certificate(#[from] PkiError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] HostError),
+    /// A cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// A daemon.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The runtime handler that a site installs.
+    #[error("could not read {}", path.display())]
+    Handler {
+        /// The file of the checkout.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The mount for the Pods' volumes.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A daemon did not get ready.
+    #[error(transparent)]
+    Late(#[from] WaitError<Infallible>),
+}
+
+/// Starts containerd.
+pub fn start_containerd(host: Host) -> Result<(), NodeError> {
+    let mut files = Files::on(host);
+    files.write("/etc/containerd/config.toml", &containerd_configuration()?)?;
+    // Read at each pull and at each sandbox: no restart.
+    host.write(
+        &format!("/etc/containerd/certs.d/{}/hosts.toml", image::REGISTRY),
+        format!(
+            "server = \"http://{0}\"\n[host.\"http://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n",
+            image::REGISTRY
+        )
+        .as_bytes(),
+        0o644,
+        0,
+        0,
+    )?;
+    let network = include_str!("../../kubernetes/cni.conflist").replace("{subnet}", &network::pod_subnet(host));
+    host.write("/etc/cni/net.d/10-pods.conflist", network.as_bytes(), 0o644, 0, 0)?;
+    files.daemon("containerd", &["containerd", "--config=/etc/containerd/config.toml"]).start()?;
+    Ok(())
+}
+
+/// Waits for containerd.
+pub fn await_containerd(host: Host) -> Result<(), NodeError> {
+    let log = Daemon::new(host, "containerd", [""]).log();
+    wait::until(&format!("containerd on {} ready", host.name), Duration::from_secs(30), &[log], || {
+        Ok(command::succeeds(host.command("ctr", ["--timeout=2s", "--namespace=k8s.io", "version"])))
+    })?;
+    Ok(())
+}
+
+/// Starts the kubelet.
+pub fn start_kubelet(program: &str, pki: &Pki, host: Host) -> Result<(), NodeError> {
+    cgroup::bring_up(host)?;
+    let mut files = Files::on(host);
+    files.write(&format!("{PKI}/ca.crt"), &pki.authority)?;
+    let serving = pki.pair(&format!("kubelet-serving-{}", host.name))?;
+    files.write(&format!("{PKI}/kubelet-serving.crt"), &serving.certificate)?;
+    files.write(&format!("{PKI}/kubelet-serving.key"), &serving.key)?;
+    let path = "/etc/kubernetes/kubelet.kubeconfig";
+    files.write(path, &kubeconfig::text(pki, &format!("kubelet-{}", host.name))?)?;
+    let configuration = include_str!("../../kubernetes/kubelet.yaml").replace("{cgroup}", &cgroup::root(host));
+    files.write("/etc/kubernetes/kubelet.yaml", &configuration)?;
+    files
+        .daemon(
+            "kubelet",
+            &[
+                program,
+                "kubelet",
+                "--config=/etc/kubernetes/kubelet.yaml",
+                &format!("--kubeconfig={path}"),
+                "--root-dir=/var/lib/kubelet",
+                &format!("--hostname-override={}", host.name),
+                &format!("--node-ip={}", host.ip),
+            ],
+        )
+        .start()?;
+    Ok(())
+}
+
+/// containerd's file: ours, with the handler as a site appends it.
+fn containerd_configuration() -> Result<String, NodeError> {
+    let path = paths::checkout().join("deploy/containerd/version-2.toml");
+    let handler = std::fs::read_to_string(&path).map_err(|source| NodeError::Handler { path, source })?;
+    let may_raise = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_RESOURCE));
+    let own = include_str!("../../kubernetes/containerd.toml")
+        .replace("{pause}", &image::full("pause"))
+        .replace("{restrict}", if may_raise { "false" } else { "true" });
+    Ok(own + &handler.replace("SystemdCgroup = true", "SystemdCgroup = false"))
+}

@@ -1,0 +1,172 @@
+//! The cluster's keys and certificates: made once, kept in one file of the state folder.
+
+use crate::host::{CTL, Host, NODES};
+use crate::{account, paths};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// The first address of the service network: the name `kubernetes.default` inside Pods.
+const SERVICE: &str = "10.96.0.1";
+
+/// A certificate and its key, PEM.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pair {
+    /// The certificate; of the service-account key, the public key.
+    pub certificate: String,
+    /// The private key, PKCS#8.
+    pub key: String,
+}
+
+/// All keys and certificates.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Pki {
+    /// The authority's certificate, PEM.
+    pub authority: String,
+    /// What service-account tokens are signed with.
+    pub service_account: Pair,
+    pairs: BTreeMap<String, Pair>,
+}
+
+/// Why there are no certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// One could not be made.
+    #[error("could not make the certificate {name}")]
+    Make {
+        /// Which.
+        name: String,
+        /// The generator's reason.
+        source: rcgen::Error,
+    },
+    /// They could not be kept.
+    #[error("could not write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A name that is not among [`identities`].
+    #[error("there is no certificate {name}")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}
+
+struct Identity {
+    name: String,
+    user: String,
+    group: Option<&'static str>,
+    /// The addresses and names of a server; a client has none.
+    addresses: Vec<String>,
+}
+
+fn client(name: &str, user: &str, group: Option<&'static str>) -> Identity {
+    Identity { name: name.to_owned(), user: user.to_owned(), group, addresses: Vec::new() }
+}
+
+fn identities() -> Vec<Identity> {
+    let ctl = CTL.ip.to_string();
+    let addresses = [&ctl, "127.0.0.1", SERVICE, CTL.name, "localhost", "kubernetes", "kubernetes.default.svc"];
+    let addresses = addresses.map(str::to_owned).to_vec();
+    let mut all = vec![
+        Identity { addresses, ..client("apiserver", "kube-apiserver", None) },
+        client("apiserver-kubelet", "testbed-apiserver-kubelet", None),
+        client("admin", "testbed-admin", Some("system:masters")),
+        client("kube-controller-manager", "system:kube-controller-manager", None),
+        client("kube-scheduler", "system:kube-scheduler", None),
+    ];
+    for Host { name, ip } in NODES {
+        let kubelet = format!("system:node:{name}");
+        let addresses = vec![ip.to_string(), (*name).to_owned()];
+        all.push(client(&format!("kubelet-{name}"), &kubelet, Some("system:nodes")));
+        all.push(Identity { addresses, ..client(&format!("kubelet-serving-{name}"), &kubelet, None) });
+        let slurm = format!("slurm-k8s:node:{name}");
+        all.push(client(&format!("slurm-{name}"), &slurm, Some("slurm-k8s:nodes")));
+    }
+    let viewer = |user: &account::User| client(&format!("user-{}", user.name), user.name, Some("testbed:viewers"));
+    all.extend(account::USERS.iter().map(viewer));
+    all
+}
+
+impl Pki {
+    /// The kept ones; new ones when there are none, or when they are not the ones this program needs.
+    pub fn bring_up() -> Result<Self, PkiError> {
+        let path = paths::state("pki.json");
+        let kept = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        if let Some(pki) = kept
+            && identities().iter().all(|identity| pki.pairs.contains_key(&identity.name))
+        {
+            return Ok(pki);
+        }
+        let pki = Self::make()?;
+        pki.save(&path).map_err(|source| PkiError::Write { path, source })?;
+        Ok(pki)
+    }
+
+    /// The certificate with this name.
+    pub fn pair(&self, name: &str) -> Result<&Pair, PkiError> {
+        self.pairs.get(name).ok_or_else(|| PkiError::Unknown { name: name.to_owned() })
+    }
+
+    fn make() -> Result<Self, PkiError> {
+        let failed = |name: &str| {
+            let name = name.to_owned();
+            move |source| PkiError::Make { name, source }
+        };
+        let key = KeyPair::generate().map_err(failed("authority"))?;
+        let authority = CertifiedIssuer::self_signed(authority_parameters(), key).map_err(failed("authority"))?;
+        let mut pairs = BTreeMap::new();
+        for identity in identities() {
+            let key = KeyPair::generate().map_err(failed(&identity.name))?;
+            let certificate = parameters(&identity)
+                .and_then(|parameters| parameters.signed_by(&key, &authority))
+                .map_err(failed(&identity.name))?;
+            pairs.insert(identity.name, Pair { certificate: certificate.pem(), key: key.serialize_pem() });
+        }
+        let key = KeyPair::generate().map_err(failed("service accounts"))?;
+        let service_account = Pair { certificate: key.public_key_pem(), key: key.serialize_pem() };
+        Ok(Self { authority: authority.pem(), service_account, pairs })
+    }
+
+    fn save(&self, path: &std::path::Path) -> std::io::Result<()> {
+        let new = path.with_extension("new");
+        let _ = std::fs::remove_file(&new);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        std::fs::rename(&new, path)
+    }
+}
+
+fn authority_parameters() -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, "testbed");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    parameters
+}
+
+fn parameters(identity: &Identity) -> Result<CertificateParams, rcgen::Error> {
+    let mut parameters = CertificateParams::new(identity.addresses.clone())?;
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, identity.user.as_str());
+    if let Some(group) = identity.group {
+        parameters.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = if identity.addresses.is_empty() {
+        vec![ExtendedKeyUsagePurpose::ClientAuth]
+    } else {
+        vec![ExtendedKeyUsagePurpose::ServerAuth]
+    };
+    Ok(parameters)
+}
