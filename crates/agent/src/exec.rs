@@ -20,7 +20,6 @@ use crate::task::plain;
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
-const SIGPIPE: i32 = 13;
 
 /// `exec <number of the file to read> <number of the pipe to write>`
 pub fn main() -> ExitCode {
@@ -64,9 +63,8 @@ fn become_command(start: &Start) -> Result<Infallible, Failure> {
     let (program, argv) = command(start, &env).map_err(on_exec())?;
     let env = strings(env.iter().map(Vec::as_slice)).map_err(on_exec())?;
     // As Slurm's tasks have them. The agent's mask came with the process.
-    slurm_k8s_posix::restore_default(SIGPIPE)
-        .and_then(|()| slurm_k8s_posix::unblock_signals())
-        .map_err(failed(Stage::Spawn, "its signals"))?;
+    slurm_k8s_posix::restore_defaults();
+    slurm_k8s_posix::unblock_signals().map_err(failed(Stage::Spawn, "its signals"))?;
     // Last: a small one could stop the rest.
     set_limits(&start.rlimits)?;
     Err(on_exec()(slurm_k8s_posix::execve(&program, &argv, &env)))

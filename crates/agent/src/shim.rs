@@ -151,35 +151,56 @@ fn cores() -> Vec<u32> {
 fn serve(link: &mut Link, signals: &OwnedFd, task: u32) -> Result<ExitCode, LinkError> {
     let mut started = false;
     loop {
+        let open = wait(link, signals)?;
+        // Before the signals: one that was sent after the start must not be taken for one before it.
         while let Some((message, _)) = link.ready() {
             match message {
                 Message::Started { .. } => started = true,
-                Message::Notice { text, .. } => say(&text),
-                Message::Exited { end: End::Code(code), .. } => return Ok(ExitCode::from(code)),
-                Message::Exited { end: End::Signal(signo), .. } => slurm_k8s_posix::die_by(signo),
-                Message::NotStarted { failure, .. } => return Ok(not_started(&failure)),
-                Message::Refused(refusal) => {
-                    return Ok(fail(refusal.code, &refusal.message, refusal.hint.as_deref()));
+                message => {
+                    if let Some(code) = hear(message) {
+                        return Ok(code);
+                    }
                 }
-                _ => {}
             }
         }
-        let out = if link.pending() { PollFlags::OUT } else { PollFlags::empty() };
-        let mut fds = [PollFd::new(&*link, PollFlags::IN | out), PollFd::new(signals, PollFlags::IN)];
-        match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        }
-        let [linked, _] = fds.map(|fd| fd.revents());
         while let Some(received) = slurm_k8s_posix::next_signal(signals) {
             pass_on(link, received, task, started)?;
         }
-        link.flush()?;
-        let readable = linked.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
-        if readable && !link.read()? {
+        if !open {
             let message = "the link to the Pod ended without a status; how the command ended is not known";
             return Ok(fail(LOST, message, None));
         }
+    }
+}
+
+/// Sleeps until a message or a signal comes, and reads the messages; false at the end of the link.
+fn wait(link: &mut Link, signals: &OwnedFd) -> Result<bool, LinkError> {
+    let out = if link.pending() { PollFlags::OUT } else { PollFlags::empty() };
+    let mut fds = [PollFd::new(&*link, PollFlags::IN | out), PollFd::new(signals, PollFlags::IN)];
+    match poll(&mut fds, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(std::io::Error::from(error).into()),
+    }
+    let [linked, _] = fds.map(|fd| fd.revents());
+    link.flush()?;
+    if linked.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+        return link.read();
+    }
+    Ok(true)
+}
+
+/// What the other end says; the exit code if that ends the task.
+fn hear(message: Message) -> Option<ExitCode> {
+    match message {
+        Message::Exited { end: End::Code(code), .. } => Some(ExitCode::from(code)),
+        Message::Exited { end: End::Signal(signo), .. } => slurm_k8s_posix::die_by(signo),
+        Message::NotStarted { failure, .. } => Some(not_started(&failure)),
+        Message::Refused(refusal) => Some(fail(refusal.code, &refusal.message, refusal.hint.as_deref())),
+        Message::Notice { text, .. } => {
+            say(&text);
+            None
+        }
+        _ => None,
     }
 }
 

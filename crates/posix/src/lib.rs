@@ -31,11 +31,12 @@ pub fn die_by(signo: i32) -> ! {
     }
 }
 
-/// Gives a signal its default action.
-pub fn restore_default(signo: i32) -> io::Result<()> {
-    // SAFETY: SIG_DFL is no function of ours; a bad number gives EINVAL.
-    let old = unsafe { libc::signal(signo, libc::SIG_DFL) };
-    if old == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// Gives every signal its default action, as a process has them that a login starts.
+pub fn restore_defaults() {
+    for signo in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is no function of ours. Numbers that cannot be changed give EINVAL.
+        unsafe { libc::signal(signo, libc::SIG_DFL) };
+    }
 }
 
 /// Unblocks every signal in this thread; what came meanwhile is delivered now.
