@@ -1,13 +1,17 @@
 //! A program that keeps running on a host after the command that started it.
 
 use crate::host::Host;
-use crate::{paths, process::Process};
+use crate::paths;
+use crate::process::{self, Process};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
+
+/// The variable by which a daemon without a record is found: `<host>/<name>`.
+const SIGN: &str = "SPANK_K8S_TESTBED_DAEMON";
 
 /// One daemon on one host: how it is started, and by its record which process it is.
 #[derive(Debug, Clone)]
@@ -127,6 +131,7 @@ impl Daemon {
             }
             self.stop(Duration::from_secs(10))?;
         }
+        self.end_strays();
         let log = self.open_log()?;
         let failed = |source| DaemonError::Start { name: self.name.clone(), host: self.host.name, source };
         let output = log.try_clone().map_err(failed)?;
@@ -134,6 +139,7 @@ impl Daemon {
             .host
             .command("setsid", &self.argv)
             .envs(self.env.iter().cloned())
+            .env(SIGN, self.sign())
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(log)
@@ -161,6 +167,29 @@ impl Daemon {
                 Err(DaemonError::Immortal { name: self.name.clone(), host: self.host.name, pid: process.pid })
             }
             _ => Ok(()),
+        }
+    }
+
+    fn sign(&self) -> String {
+        format!("{}/{}", self.host.name, self.name)
+    }
+
+    /// Ends what a run of this program started and was killed before it could write the record.
+    /// The daemon's children have its environment too, but are other programs.
+    fn end_strays(&self) {
+        let sign = format!("{SIGN}={}", self.sign());
+        for pid in process::all() {
+            let fields = |file: &str| {
+                let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+                String::from_utf8_lossy(&text).into_owned()
+            };
+            let program = fields("cmdline").split('\0').next().unwrap_or_default().to_owned();
+            if self.argv.contains(&program)
+                && fields("environ").split('\0').any(|variable| variable == sign)
+                && let Some(stray) = Process::find(pid)
+            {
+                stray.end(Duration::from_secs(10));
+            }
         }
     }
 

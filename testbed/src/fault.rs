@@ -6,6 +6,8 @@ use crate::host::{CTL, Host, NODE1};
 use crate::network::{self, NetworkError};
 use crate::site::{self, Site, SiteError};
 use crate::slurm::{self, SlurmError};
+use crate::{kubernetes, wait};
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// The file that fills the run file system.
@@ -16,7 +18,7 @@ const FILL: &str = "/run/slurm-k8s/testbed-fill";
 pub enum FaultError {
     /// No fault has this name.
     #[error(
-        "there is no fault {name}: apiserver, registry, slurmctld; apiserver-like per node with @HOST: kubelet, containerd, slurmd, network, disk"
+        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, disk"
     )]
     Unknown {
         /// The name.
@@ -48,6 +50,9 @@ pub enum FaultError {
     /// Slurm did not come back.
     #[error(transparent)]
     Slurm(#[from] SlurmError),
+    /// Kubernetes did not come back.
+    #[error(transparent)]
+    Late(#[from] wait::WaitError<Infallible>),
     /// A command on the host.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -108,6 +113,10 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
             Daemon::known(host, daemon)?.start()?;
             if daemon.starts_with("slurm") {
                 slurm::wait_ready(&site)?;
+            } else {
+                wait::until("Kubernetes", Duration::from_secs(90), &[], || {
+                    Ok(kubernetes::status().iter().all(|row| row.ready))
+                })?;
             }
             println!("{daemon} on {} runs", host.name);
         }

@@ -90,6 +90,7 @@ MpiDefault=none
 ProctrackType=proctrack/{proctrack}
 TaskPlugin={task}
 KillWait=5
+InactiveLimit=60
 SlurmdTimeout=60
 SlurmctldTimeout=60
 MessageTimeout=20

@@ -136,7 +136,7 @@ pub fn wait_ready(site: &Site) -> Result<(), SlurmError> {
         let logs = [log(*node, "slurmd"), log(CTL, "slurmctld")];
         wait::until(&format!("slurmd on {}", node.name), Duration::from_secs(90), &logs, || {
             let state = state(*node);
-            if network::listening(*node, 6818) && !takes_jobs(&state) {
+            if network::listening(*node, 6818) && needs_resume(&state) {
                 let update = ["update", &format!("nodename={}", node.name), "state=resume"];
                 // Refused when the node has just come back by itself.
                 let _ = command::succeeds(CTL.command("scontrol", update));
@@ -156,6 +156,11 @@ fn state(node: Host) -> String {
 
 fn takes_jobs(state: &str) -> bool {
     matches!(state, "idle" | "mixed" | "allocated" | "completing")
+}
+
+/// States that slurmctld does not leave by itself when slurmd is back.
+fn needs_resume(state: &str) -> bool {
+    ["down", "drain", "fail"].iter().any(|name| state.starts_with(name)) && !state.ends_with('*')
 }
 
 /// What of Slurm is ready.
