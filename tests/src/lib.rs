@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// No command of a test takes longer.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A user on one of the testbed's hosts.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +123,7 @@ pub fn in_image(name: &str) -> String {
 
 /// Polls until it is true; fails the test after a minute with what was last seen.
 pub fn until(what: &str, mut check: impl FnMut() -> Result<(), String>) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         match check() {
             Ok(()) => return,

@@ -151,7 +151,7 @@ fn cpus(config: &mut Value, grant: &Grant) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// containerd binds the sandbox's 64 MiB; PyTorch's loaders need the job's own size.
+/// containerd binds the sandbox's 64 MiB; `PyTorch`'s loaders need the job's own size.
 fn shm(mounts: &mut Vec<Value>, bytes: u64) {
     mounts.retain(|mount| mount.get("destination").and_then(Value::as_str) != Some("/dev/shm"));
     mounts.push(json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "shm",

@@ -31,11 +31,19 @@ pub fn die_by(signo: i32) -> ! {
     }
 }
 
-/// Gives every signal its default action, as a process has them that a login starts.
+/// Gives every signal its default disposition, as Slurm's tasks have it: an ignored one stays so through execve(2).
+/// By `rt_sigaction`(2) itself, since the C library hides signals 32 and 33, which a container runtime leaves ignored.
 pub fn restore_defaults() {
-    for signo in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is no function of ours. Numbers that cannot be changed give EINVAL.
-        unsafe { libc::signal(signo, libc::SIG_DFL) };
+    const SIGSET_BYTES: usize = 8;
+    // The kernel's sigaction (handler, flags, restorer, mask); all zero is SIG_DFL.
+    let default = [0_u64; 4];
+    for signo in 1..=64 {
+        // SAFETY: the kernel reads one struct of 32 bytes, which `default` is, and writes nothing: the old action's
+        // pointer is null. KILL and STOP are refused, which is right.
+        unsafe {
+            let none = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signo, default.as_ptr(), none, SIGSET_BYTES);
+        }
     }
 }
 

@@ -74,7 +74,7 @@ fn build(target: &Path) -> Result<(), ProgramError> {
     for (name, text) in SOURCES {
         write(name, text)?;
     }
-    let version = "k8s.io/component-base/version";
+
     let linked = format!("-s -w -X {version}.gitVersion=v{VERSION} -X {version}.gitMajor=1 -X {version}.gitMinor=34");
     // In the caller's environment: the way to the network and Go's caches are the caller's.
     let mut go = Command::new("go");

@@ -13,7 +13,7 @@ use slurm_k8s_agent::link::message::Message;
 use slurm_k8s_agent::link::socket::Link;
 
 /// No wait of a test is longer.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(40);
 pub const BINARY: &str = env!("CARGO_BIN_EXE_slurm-k8s-agent");
 
 /// A Pod's run folder with both sockets.
