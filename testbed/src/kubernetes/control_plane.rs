@@ -72,7 +72,7 @@ fn etcd() -> Daemon {
 
 fn apiserver(program: &str, pki: &Pki) -> Result<Daemon, ControlPlaneError> {
     let mut files = Files::on(CTL);
-    files.write(&format!("{PKI}/ca.crt"), &pki.authority)?;
+    files.write(&format!("{PKI}/ca.crt"), &pki.authority.certificate)?;
     for name in ["apiserver", "apiserver-kubelet"] {
         let pair = pki.pair(name)?;
         files.write(&format!("{PKI}/{name}.crt"), &pair.certificate)?;
@@ -122,6 +122,7 @@ fn controller_manager(program: &str, pki: &Pki) -> Result<Daemon, ControlPlaneEr
     let mut files = Files::on(CTL);
     let path = "/etc/kubernetes/controller-manager.kubeconfig";
     files.write(path, &kubeconfig::text(pki, "kube-controller-manager")?)?;
+    files.write(&format!("{PKI}/ca.key"), &pki.authority.key)?;
     Ok(files.daemon(
         "kube-controller-manager",
         &[
@@ -130,6 +131,9 @@ fn controller_manager(program: &str, pki: &Pki) -> Result<Daemon, ControlPlaneEr
             &format!("--kubeconfig={path}"),
             "--service-account-private-key-file=/etc/kubernetes/pki/service-account.key",
             "--root-ca-file=/etc/kubernetes/pki/ca.crt",
+            // For certificates that an admin approves, as deploy/README.md says.
+            "--cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt",
+            "--cluster-signing-key-file=/etc/kubernetes/pki/ca.key",
             "--use-service-account-credentials=true",
             "--allocate-node-cidrs=false",
             "--bind-address=127.0.0.1",

@@ -46,7 +46,7 @@ contexts:
 current-context: testbed
 ",
         address = CTL.ip,
-        authority = encode(&pki.authority),
+        authority = encode(&pki.authority.certificate),
         certificate = encode(&pair.certificate),
         key = encode(&pair.key),
     ))

@@ -81,7 +81,7 @@ pub fn await_containerd(host: Host) -> Result<(), NodeError> {
 pub fn start_kubelet(program: &str, pki: &Pki, host: Host) -> Result<(), NodeError> {
     cgroup::bring_up(host)?;
     let mut files = Files::on(host);
-    files.write(&format!("{PKI}/ca.crt"), &pki.authority)?;
+    files.write(&format!("{PKI}/ca.crt"), &pki.authority.certificate)?;
     let serving = pki.pair(&format!("kubelet-serving-{}", host.name))?;
     files.write(&format!("{PKI}/kubelet-serving.crt"), &serving.certificate)?;
     files.write(&format!("{PKI}/kubelet-serving.key"), &serving.key)?;

@@ -27,8 +27,8 @@ pub struct Pair {
 /// All keys and certificates.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Pki {
-    /// The authority's certificate, PEM.
-    pub authority: String,
+    /// The authority.
+    pub authority: Pair,
     /// What service-account tokens are signed with.
     pub service_account: Pair,
     pairs: BTreeMap<String, Pair>,
@@ -123,6 +123,7 @@ impl Pki {
             move |source| PkiError::Make { name, source }
         };
         let key = KeyPair::generate().map_err(failed("authority"))?;
+        let authority_key = key.serialize_pem();
         let authority = CertifiedIssuer::self_signed(authority_parameters(), key).map_err(failed("authority"))?;
         let mut pairs = BTreeMap::new();
         for identity in identities() {
@@ -134,7 +135,8 @@ impl Pki {
         }
         let key = KeyPair::generate().map_err(failed("service accounts"))?;
         let service_account = Pair { certificate: key.public_key_pem(), key: key.serialize_pem() };
-        Ok(Self { authority: authority.pem(), service_account, pairs })
+        let authority = Pair { certificate: authority.pem(), key: authority_key };
+        Ok(Self { authority, service_account, pairs })
     }
 
     fn save(&self, path: &std::path::Path) -> std::io::Result<()> {

@@ -33,8 +33,20 @@ pub enum ProgramError {
 }
 
 fn key() -> String {
-    let parts = SOURCES.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
-    format!("kubernetes-{VERSION}-{}", fingerprint::of(parts))
+    let mut parts = fingerprint::Fingerprint::new();
+    SOURCES.iter().flat_map(|(name, text)| [name, text]).for_each(|part| parts.add(part.as_bytes()));
+    parts.add(linked().as_bytes());
+    format!("kubernetes-{VERSION}-{}", parts.text())
+}
+
+/// What a release build tells the linker: the servers' version, and the clients'.
+fn linked() -> String {
+    let mut parts = VERSION.split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
+        .map(|name| format!("-X {name}.gitVersion=v{VERSION} -X {name}.gitMajor={major} -X {name}.gitMinor={minor}"))
+        .into_iter()
+        .fold("-s -w".to_owned(), |flags, part| flags + " " + &part)
 }
 
 /// Whether the next [`bring_up`] takes minutes.
@@ -74,12 +86,10 @@ fn build(target: &Path) -> Result<(), ProgramError> {
     for (name, text) in SOURCES {
         write(name, text)?;
     }
-
-    let linked = format!("-s -w -X {version}.gitVersion=v{VERSION} -X {version}.gitMajor=1 -X {version}.gitMinor=34");
     // In the caller's environment: the way to the network and Go's caches are the caller's.
     let mut go = Command::new("go");
     go.args(["build", "-buildvcs=false", "-mod=readonly", "-tags=netgo", "-o=kubernetes", "-ldflags"])
-        .arg(linked)
+        .arg(linked())
         .arg(".")
         .env("CGO_ENABLED", "0")
         .current_dir(&new);
