@@ -36,6 +36,7 @@ pub enum ApplyError {
 /// Edits `config`; files that the container needs are written into the grant's run folder.
 pub fn apply(config: &mut Value, grant: &Grant, bundle: &Path) -> Result<(), ApplyError> {
     let rootfs = rootfs::open(config, bundle)?;
+    let read_only = config.pointer("/root/readonly").and_then(Value::as_bool).unwrap_or(false);
     user(config, grant)?;
     limits(config, grant)?;
     cpus(config, grant)?;
@@ -53,7 +54,7 @@ pub fn apply(config: &mut Value, grant: &Grant, bundle: &Path) -> Result<(), App
     for file in identity::write(&rootfs, grant)? {
         mounts.push(bind(&file.source, &file.target, "bind", "private", true));
     }
-    if !rootfs::has_tmp(&rootfs) {
+    if read_only || !rootfs::has_tmp(&rootfs) {
         mounts.push(json!({ "destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
             "options": ["nosuid", "nodev", "mode=1777"] }));
     }

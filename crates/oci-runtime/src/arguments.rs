@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct Call {
     /// The bundle, if this call creates a container.
     pub create: Option<PathBuf>,
+    /// The file that describes the process, if this call starts one in a container.
+    pub exec: Option<PathBuf>,
     /// Where the runtime's log goes.
     pub log: Option<PathBuf>,
 }
@@ -34,20 +36,28 @@ impl Call {
                 break word;
             }
         };
-        if command != "create" && command != "run" && command != "restore" {
-            return call;
-        }
-        let mut bundle = PathBuf::from(".");
-        while let Some(word) = words.next() {
-            if let Some(path) = word.strip_prefix("--bundle=") {
-                bundle = path.into();
-            } else if word == "--bundle" || word == "-b" {
-                bundle = words.next().map_or(bundle, PathBuf::from);
+        match command.as_str() {
+            "create" | "run" | "restore" => {
+                call.create = Some(value(words, "--bundle", "-b").map_or_else(|| ".".into(), PathBuf::from));
             }
+            "exec" => call.exec = value(words, "--process", "-p").map(PathBuf::from),
+            _ => {}
         }
-        call.create = Some(bundle);
         call
     }
+}
+
+/// The last value of an option, as runc takes it.
+fn value(mut words: impl Iterator<Item = String>, long: &str, short: &str) -> Option<String> {
+    let mut found = None;
+    while let Some(word) = words.next() {
+        if let Some(value) = word.strip_prefix(long).and_then(|rest| rest.strip_prefix('=')) {
+            found = Some(value.to_owned());
+        } else if word == long || word == short {
+            found = words.next().or(found);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -61,9 +71,15 @@ mod tests {
     #[test]
     fn containerds_calls_are_understood() {
         let call = of("--root /run/r --log /b/log.json --log-format json create --bundle /b --pid-file /b/pid ID");
-        assert_eq!(call, Call { create: Some("/b".into()), log: Some("/b/log.json".into()) });
+        assert_eq!(call, Call { create: Some("/b".into()), log: Some("/b/log.json".into()), ..Call::default() });
         assert_eq!(of("--root create start ID").create, None);
-        assert_eq!(of("--log=/l create ID"), Call { create: Some(".".into()), log: Some("/l".into()) });
+        assert_eq!(
+            of("--log=/l create ID"),
+            Call { create: Some(".".into()), log: Some("/l".into()), ..Call::default() }
+        );
         assert_eq!(of("state create"), Call::default());
+        let exec = of("--log /b/log.json exec --process /tmp/p --detach --pid-file /b/x.pid ID");
+        assert_eq!(exec, Call { exec: Some("/tmp/p".into()), log: Some("/b/log.json".into()), ..Call::default() });
+        assert_eq!(of("exec -t ID sh -c x").exec, None);
     }
 }

@@ -1,10 +1,12 @@
 //! `slurm-k8s-runtime`: called by containerd in place of runc, for Pods of our `RuntimeClass`.
 //!
 //! On `create` of a container it takes the grant that slurmstepd wrote for this very Pod, edits the bundle's
-//! `config.json`, and executes the real runtime with the same arguments. Every other call goes straight through.
+//! `config.json`, and executes the real runtime with the same arguments. A process that is started in such a container
+//! later (`exec`) gets the container's groups. Every other call goes straight through.
 
 mod apply;
 mod arguments;
+mod exec;
 mod identity;
 mod rootfs;
 mod take;
@@ -17,6 +19,8 @@ use serde_json::Value;
 
 /// The runtime behind this one: a path or a name in PATH, one line. Without the file it is `runc`.
 const NEXT: &str = "/etc/slurm/k8s-next-runtime";
+/// Where slurmstepd puts the grants.
+const RUN: &str = "/run/slurm-k8s";
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -30,14 +34,14 @@ enum Error {
     Take(#[from] take::TakeError),
     #[error(transparent)]
     Apply(#[from] apply::ApplyError),
+    #[error(transparent)]
+    Exec(#[from] exec::ExecError),
 }
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let call = arguments::Call::of(&words);
-    if let Some(bundle) = &call.create
-        && let Err(error) = prepare(bundle)
-    {
+    if let Err(error) = prepare(&call) {
         report(&call, &chain(&error));
         return ExitCode::FAILURE;
     }
@@ -48,14 +52,30 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn prepare(bundle: &Path) -> Result<(), Error> {
+fn prepare(call: &arguments::Call) -> Result<(), Error> {
+    if let Some(bundle) = &call.create {
+        return create(Path::new(RUN), bundle);
+    }
+    // containerd keeps the runtime's log in the container's bundle. Without a log it is an admin's own call.
+    if let (Some(process), Some(bundle)) = (&call.exec, call.log.as_deref().and_then(Path::parent)) {
+        exec::restrict(bundle, process)?;
+    }
+    Ok(())
+}
+
+/// Whether a container needs a grant: the sandbox of the Pod does not.
+fn ours(config: &Value) -> bool {
+    annotation(config, "io.kubernetes.cri.container-type") == Some("container")
+}
+
+fn create(run: &Path, bundle: &Path) -> Result<(), Error> {
     let path = bundle.join("config.json");
     let text = std::fs::read(&path).map_err(|e| Error::Read(path.clone(), e))?;
     let mut config: Value = serde_json::from_slice(&text).map_err(|e| Error::Json(path.clone(), e))?;
-    if annotation(&config, "io.kubernetes.cri.container-type") != Some("container") {
+    if !ours(&config) {
         return Ok(());
     }
-    let grant = take::take(Path::new("/run/slurm-k8s"), &config)?;
+    let grant = take::take(run, &config)?;
     apply::apply(&mut config, &grant, bundle)?;
     let draft = bundle.join("config.json.new");
     let text = serde_json::to_vec(&config).map_err(|e| Error::Json(path.clone(), e))?;

@@ -23,7 +23,7 @@ pub enum RootfsError {
 }
 
 /// The largest passwd or group file that is read, in bytes.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: u64 = 1 << 20;
 
 /// Opens the root folder.
 pub fn open(config: &Value, bundle: &Path) -> Result<OwnedFd, RootfsError> {
