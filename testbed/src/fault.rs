@@ -6,6 +6,7 @@ use crate::host::{CTL, Host, NODE1};
 use crate::network::{self, NetworkError};
 use crate::site::{self, Site, SiteError};
 use crate::slurm::{self, SlurmError};
+use crate::status::Row;
 use crate::{kubernetes, wait};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -114,8 +115,9 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
             if daemon.starts_with("slurm") {
                 slurm::wait_ready(&site)?;
             } else {
-                wait::until("Kubernetes", Duration::from_secs(90), &[], || {
-                    Ok(kubernetes::status().iter().all(|row| row.ready))
+                let here = |row: &Row| row.host == host.name && row.what == daemon;
+                wait::until(daemon, Duration::from_secs(90), &[Daemon::known(host, daemon)?.log()], || {
+                    Ok(kubernetes::status().iter().filter(|row| here(row)).all(|row| row.ready))
                 })?;
             }
             println!("{daemon} on {} runs", host.name);

@@ -132,16 +132,18 @@ pub fn bring_up(site: &Site, restart: bool) -> Result<(), SlurmError> {
 /// Waits until slurmctld answers and every node takes jobs; resumes nodes that were drained.
 pub fn wait_ready(site: &Site) -> Result<(), SlurmError> {
     wait::until("slurmctld", Duration::from_secs(60), &[log(CTL, "slurmctld")], || Ok(network::listening(CTL, 6817)))?;
-    for node in site.nodes() {
+    // A node whose slurmd was stopped on purpose is not waited for.
+    for node in site.nodes().iter().filter(|node| slurmd(**node).running()) {
         let logs = [log(*node, "slurmd"), log(CTL, "slurmctld")];
         wait::until(&format!("slurmd on {}", node.name), Duration::from_secs(90), &logs, || {
             let state = state(*node);
-            if network::listening(*node, 6818) && needs_resume(&state) {
+            let listening = network::listening(*node, 6818);
+            if listening && needs_resume(&state) {
                 let update = ["update", &format!("nodename={}", node.name), "state=resume"];
                 // Refused when the node has just come back by itself.
                 let _ = command::succeeds(CTL.command("scontrol", update));
             }
-            Ok(takes_jobs(&state))
+            Ok(listening && takes_jobs(&state))
         })?;
     }
     Ok(())
