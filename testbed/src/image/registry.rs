@@ -54,10 +54,10 @@ pub fn push() -> Result<(), ImageError> {
 pub fn pull(nodes: &[Host]) -> Result<(), ImageError> {
     std::thread::scope(|scope| {
         let pulls: Vec<_> = nodes.iter().map(|host| scope.spawn(|| pull_to(*host))).collect();
-        pulls.into_iter().try_for_each(|pull| match pull.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        let ended = |pull: std::thread::ScopedJoinHandle<'_, Result<(), ImageError>>| {
+            pull.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        pulls.into_iter().try_for_each(ended)
     })
 }
 

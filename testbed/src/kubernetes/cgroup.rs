@@ -2,7 +2,9 @@
 
 use crate::host::Host;
 use crate::paths;
+use crate::process::Process;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const MOUNTS: &str = "/sys/fs/cgroup";
 
@@ -34,6 +36,32 @@ pub fn bring_up(host: Host) -> Result<(), CgroupError> {
         }
     }
     Ok(())
+}
+
+/// Kills what a former host of this name left running: containers outlive the host's own processes.
+pub fn end_strays(host: Host, patience: Duration) {
+    let end = Instant::now() + patience;
+    loop {
+        let mut strays = Vec::new();
+        for hierarchy in hierarchies() {
+            collect(&hierarchy.join(root(host).trim_start_matches('/')), &mut strays);
+        }
+        if strays.is_empty() || Instant::now() >= end {
+            return;
+        }
+        strays.iter().for_each(|stray| stray.signal(rustix::process::Signal::KILL));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn collect(folder: &Path, processes: &mut Vec<Process>) {
+    let present = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    processes.extend(present.lines().filter_map(|line| line.parse().ok()).filter_map(Process::find));
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), processes);
+        }
+    }
 }
 
 /// v2: the one root. v1 and hybrid: each hierarchy.

@@ -68,24 +68,26 @@ pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
         program::link_kubectl(&program, *host)?;
         kubeconfig::write(&pki, *host)?;
     }
-    step("control plane", || {
-        control_plane::start(&program, &pki)?;
-        image::start_registry()?;
-        nodes.iter().try_for_each(|host| node::start_containerd(*host))?;
-        control_plane::complete(&program, &pki)?;
-        for host in nodes {
-            node::await_containerd(*host)?;
-            node::start_kubelet(&program, &pki, *host)?;
-        }
-        Ok::<(), KubernetesError>(())
-    })?;
+    control_plane::start(&program, &pki)?;
+    image::start_registry()?;
+    nodes.iter().try_for_each(|host| node::start_containerd(*host))?;
+    // The API server takes seconds to get ready.
     step("images in the registry", image::push)?;
-    step("spank-k8s in the cluster", || {
-        deploy::apply()?;
-        nodes.first().map_or(Ok(()), |host| deploy::await_effect(*host))
+    step("control plane", || control_plane::complete(&program, &pki))?;
+    for host in nodes {
+        node::await_containerd(*host)?;
+        node::start_kubelet(&program, &pki, *host)?;
+    }
+    step("spank-k8s in the cluster, images on the nodes", || {
+        std::thread::scope(|scope| {
+            let pull = scope.spawn(|| image::pull(nodes));
+            deploy::apply()?;
+            nodes.first().map_or(Ok(()), |host| deploy::await_effect(*host))?;
+            pull.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok::<(), KubernetesError>(())
+        })
     })?;
     step("nodes", || await_nodes(nodes))?;
-    step("images on the nodes", || image::pull(nodes))?;
     Ok(())
 }
 

@@ -48,6 +48,10 @@ pub enum NodeError {
 
 /// Starts containerd.
 pub fn start_containerd(host: Host) -> Result<(), NodeError> {
+    // /run is empty: the host is new.
+    if !host.path("/run/containerd").exists() {
+        cgroup::end_strays(host, Duration::from_secs(5));
+    }
     let mut files = Files::on(host);
     files.write("/etc/containerd/config.toml", &containerd_configuration()?)?;
     // Read at each pull and at each sandbox: no restart.
