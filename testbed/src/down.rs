@@ -35,7 +35,7 @@ pub enum DownError {
 
 /// Takes everything away; nothing to do is fine.
 pub fn run() -> Result<(), Box<dyn Error>> {
-    if !Path::new(paths::STATE).exists() && !ALL.iter().any(|host| host.keeper().is_some()) {
+    if leftovers().is_empty() {
         eprintln!("the testbed is not there");
         return Ok(());
     }
@@ -46,8 +46,8 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     step("processes", || {
         kill_in_cgroups(Duration::from_secs(15)).map_err(Box::<dyn Error>::from)?;
         ALL.iter().try_for_each(|host| host.kill_all(Duration::from_secs(15)))?;
-        if let Some(lan) = keeper::lan() {
-            lan.end(Duration::from_secs(2));
+        for keeper in keeper::every() {
+            keeper.end(Duration::from_secs(2));
         }
         // Between the two, a daemon may have started something.
         kill_in_cgroups(Duration::from_secs(15)).map_err(Box::<dyn Error>::from)
@@ -145,9 +145,10 @@ fn remove_cgroups() -> Result<(), DownError> {
 pub fn leftovers() -> Vec<String> {
     let processes =
         process::all().into_iter().filter_map(|pid| keeper::mark(pid).map(|host| format!("process {pid} of {host}")));
+    let keepers = keeper::every().into_iter().map(|keeper| format!("process {} (a keeper)", keeper.pid));
     let cgroups = cgroups().into_iter().map(|path| format!("cgroup {}", path.display()));
     let state = Path::new(paths::STATE).exists().then(|| format!("folder {}", paths::STATE));
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mounts = mounts.lines().filter(|line| line.contains(paths::STATE)).map(|line| format!("mount {line}"));
-    processes.chain(cgroups).chain(state).chain(mounts.collect::<Vec<_>>()).collect()
+    processes.chain(keepers).chain(cgroups).chain(state).chain(mounts.collect::<Vec<_>>()).collect()
 }

@@ -1,6 +1,6 @@
 //! Brings the testbed up, or mends it: each step looks first and does only what is missing.
 
-use crate::host::keeper::KeeperError;
+use crate::host::{ALL, keeper::KeeperError};
 use crate::product::{self, ProductError};
 use crate::site::{self, Site};
 use crate::step::step;
@@ -36,6 +36,9 @@ pub fn run(site: &Site) -> Result<bool, Box<dyn Error>> {
     account::make_shared()?;
     site.save()?;
     let hosts = site.hosts();
+    for unwanted in ALL.iter().filter(|host| !hosts.contains(host)) {
+        unwanted.kill_all(Duration::from_secs(15))?;
+    }
     step("hosts", || hosts.iter().try_for_each(|host| host.bring_up().map(|_| ())).map_err(Box::<KeeperError>::new))?;
     step("network", || network::bring_up(&hosts))?;
     step("munge", || hosts.iter().try_for_each(|host| munge::bring_up(*host)))?;

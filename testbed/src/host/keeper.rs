@@ -116,6 +116,15 @@ pub fn mark(pid: i32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{pid}/root/{}", paths::MARK)).ok()
 }
 
+/// Every keeper on the machine, also one whose record is lost.
+pub fn every() -> Vec<Process> {
+    let titled = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.strip_prefix(TITLE).is_some_and(|rest| rest.starts_with(' ')))
+    };
+    process::all().into_iter().filter(titled).filter_map(Process::find).collect()
+}
+
 /// Whether the keeper has finished its work: then it has its title.
 fn settled(pid: i32, name: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
