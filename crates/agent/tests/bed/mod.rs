@@ -46,9 +46,13 @@ impl Bed {
         command
     }
 
-    /// The agent; its stdout and stderr are the container's log.
+    /// The agent; its stdout and stderr are the container's log. `SPANK_K8S_TEST_AGENT` names a program that runs it
+    /// otherwise, say in a container.
     pub fn agent(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = match std::env::var_os("SPANK_K8S_TEST_AGENT") {
+            Some(program) => Command::new(program),
+            None => Command::new(BINARY),
+        };
         command.arg("agent").arg(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
