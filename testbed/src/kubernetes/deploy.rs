@@ -59,14 +59,15 @@ fn apply_one(what: &'static str, arguments: &[&str]) -> Result<(), DeployError> 
 
 /// Waits until a node's identity may make a job's Pod, and nobody may make one in its stead.
 pub fn await_effect(node: Host) -> Result<(), DeployError> {
+    // Each breaks one policy only: of two that refuse, the API server names either.
     let good = paths::state("probe-good.json");
-    let elsewhere = paths::state("probe-elsewhere.json");
-    write(&good, probe(node.name).to_string().as_bytes())?;
-    write(&elsewhere, probe("elsewhere").to_string().as_bytes())?;
+    let plain = paths::state("probe-plain.json");
+    write(&good, probe(node.name, Some("slurm-k8s")).to_string().as_bytes())?;
+    write(&plain, probe(node.name, None).to_string().as_bytes())?;
     let limit = Duration::from_secs(60);
     wait::until("a node's right to make Pods", limit, &[], || Ok(created(node, kubeconfig::NODE, &good).is_ok()))?;
-    wait::until("a node's limit to its own Pods", limit, &[], || {
-        Ok(refused(created(node, kubeconfig::NODE, &elsewhere), "of its own node only"))
+    wait::until("a node's limit to jobs' Pods", limit, &[], || {
+        Ok(refused(created(node, kubeconfig::NODE, &plain), "of RuntimeClass slurm-k8s only"))
     })?;
     wait::until("the RuntimeClass closed to others", limit, &[], || {
         Ok(refused(created(node, kubeconfig::ADMIN, &good), "only a node's own Slurm identity"))
@@ -84,14 +85,14 @@ fn refused(result: Result<String, CommandError>, reason: &str) -> bool {
 }
 
 /// A Pod as the engine makes them.
-fn probe(node: &str) -> Value {
+fn probe(node: &str, runtime_class: Option<&str>) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "name": "testbed-probe", "namespace": NAMESPACE },
         "spec": {
             "nodeName": node,
-            "runtimeClassName": "slurm-k8s",
+            "runtimeClassName": runtime_class,
             "automountServiceAccountToken": false,
             "securityContext": { "runAsUser": 1, "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [{
