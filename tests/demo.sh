@@ -4,8 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 as_alice() { cargo testbed exec -- "$@"; }
+prompt() { printf '\033[2malice@login$\033[0m %s\n' "$*"; }
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-show() { printf '\033[2malice@login$\033[0m %s\n' "$*"; as_alice "$@"; }
+show() { prompt "$@"; as_alice "$@"; }
 
 image=$(cargo testbed image userland)
 folder=$(as_alice mktemp -d /mnt/nas/demo.XXXXXX)
@@ -47,7 +48,8 @@ done
 say 'It has ended: its output'
 show cat "$folder/out"
 say 'its exit code'
-show scontrol show job "$job" | grep -E 'JobState|ExitCode' || true
+prompt scontrol show job "$job"
+as_alice scontrol show job "$job" | grep -E 'JobState|ExitCode'
 say 'and no Pod is left'
 show kubectl get pods -l app=slurm-job
 as_alice rm -r "$folder"
