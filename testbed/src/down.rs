@@ -53,9 +53,30 @@ pub fn run() -> Result<(), Box<dyn Error>> {
         kill_in_cgroups(Duration::from_secs(15)).map_err(Box::<dyn Error>::from)
     })?;
     step("cgroups", remove_cgroups)?;
-    step("files", || std::fs::remove_dir_all(paths::STATE).map_err(DownError::State))?;
+    step("files", || remove_files().map_err(DownError::State))?;
     drop(lock);
     Ok(())
+}
+
+/// The lock's file goes last: as soon as it is gone, the next run may begin.
+fn remove_files() -> std::io::Result<()> {
+    for entry in std::fs::read_dir(paths::STATE)? {
+        let entry = entry?;
+        if entry.file_name() == site::LOCK {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    std::fs::remove_file(paths::state(site::LOCK))?;
+    match std::fs::remove_dir(paths::STATE) {
+        // The next run has begun.
+        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        result => result,
+    }
 }
 
 /// The mount points of the cgroup hierarchies.

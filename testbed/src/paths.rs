@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// All mutable state of the testbed, on the base machine. `down` removes it.
 pub const STATE: &str = "/var/lib/spank-k8s-testbed";
 
-/// The file at the root of every host; its text is the host's name. A process whose root has it is ours.
+/// The file at the root of every host; its text is the host's name.
 pub const MARK: &str = ".spank-k8s-testbed";
 
 /// The parent of every cgroup the testbed makes, below each hierarchy's mount point.

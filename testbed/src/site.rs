@@ -71,6 +71,9 @@ fn file() -> PathBuf {
     paths::state("site.json")
 }
 
+/// The name of the lock's file in the state folder.
+pub const LOCK: &str = "lock";
+
 /// Held while the testbed is changed; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
@@ -79,13 +82,17 @@ pub struct Lock {
 
 /// Waits for other runs that change the testbed, at most `patience`.
 pub fn lock(patience: Duration) -> Result<Lock, SiteError> {
-    let path = paths::state("lock");
+    let path = paths::state(LOCK);
     let begin = Instant::now();
     let failed = |source| SiteError::File { path: path.clone(), source };
     let mut told = false;
     loop {
         std::fs::create_dir_all(paths::STATE).map_err(failed)?;
-        let file = File::create(&path).map_err(failed)?;
+        let file = match File::create(&path) {
+            // `down` has just removed the folder.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && begin.elapsed() < patience => continue,
+            result => result.map_err(failed)?,
+        };
         let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
         // `down` removes the file: a lock on a removed one keeps nobody out.
         let current = file.metadata().ok().map(|meta| meta.ino()) == path.metadata().ok().map(|meta| meta.ino());

@@ -111,9 +111,13 @@ impl Host {
     }
 }
 
-/// Which host's root this process has, if any.
+/// Which host's root this process has, if any: what its root is mounted from says so, whatever became of the
+/// files there.
 pub fn mark(pid: i32) -> Option<String> {
-    std::fs::read_to_string(format!("/proc/{pid}/root/{}", paths::MARK)).ok()
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mounts")).ok()?;
+    let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/"))?;
+    let (_, below) = root.split_once(&format!("upperdir={}/hosts/", paths::STATE))?;
+    below.split('/').next().map(ToOwned::to_owned)
 }
 
 /// Every keeper on the machine, also one whose record is lost.
