@@ -89,9 +89,11 @@ impl Recipe {
 
     /// Makes it at `target`, whole or not at all.
     pub fn make(&self, target: &Path) -> Result<(), ImageError> {
-        let work = target.with_added_extension(format!("{}.new", std::process::id()));
+        let work = target.with_added_extension("new");
         let root = work.join("root");
         let failed = |source| ImageError::File { path: work.clone(), source };
+        // A run that was killed may have left one; the testbed's lock keeps others out.
+        let _ = std::fs::remove_dir_all(&work);
         std::fs::create_dir_all(&root).map_err(failed)?;
         (self.fill)(&root, &work).map_err(|trouble| match trouble {
             Trouble::File(source) => failed(source),
@@ -137,9 +139,10 @@ fn busybox(root: &Path, _: &Path) -> Result<(), Trouble> {
 }
 
 fn userland(root: &Path, _: &Path) -> Result<(), Trouble> {
-    // In the caller's environment: the way to the network is the caller's.
-    let mut debootstrap = Command::new("debootstrap");
+    // In the caller's environment: the way to the network is the caller's. What it mounts must not outlive it.
+    let mut debootstrap = Command::new("unshare");
     let (suite, options) = USERLAND.split_last().unwrap_or((&"bookworm", &[]));
+    debootstrap.args(["--mount", "--propagation=private", "debootstrap"]);
     debootstrap.args(options).arg(suite).arg(root).env("LC_ALL", "C.UTF-8");
     command::run(debootstrap)?;
     for path in SUPERFLUOUS {

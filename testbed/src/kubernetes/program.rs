@@ -77,7 +77,9 @@ pub fn bring_up() -> Result<String, ProgramError> {
 }
 
 fn build(target: &Path) -> Result<(), ProgramError> {
-    let new = target.with_added_extension(format!("{}.new", std::process::id()));
+    // A run that was killed may have left one; the testbed's lock keeps others out.
+    let new = target.with_added_extension("new");
+    let _ = std::fs::remove_dir_all(&new);
     let write = |name: &str, text: &str| {
         let path = new.join(name);
         std::fs::write(&path, text).map_err(|source| ProgramError::File { path, source })

@@ -28,7 +28,7 @@ pub fn status() -> Vec<Row> {
     let nodes = ready_nodes();
     for host in NODES.iter().filter(|host| host.keeper().is_some()) {
         let containerd = Daemon::new(*host, "containerd", [""]).running();
-        rows.push(Row::new(host.name, "containerd", containerd, said(containerd, containerd, "")));
+        rows.push(Row::new(host.name, "containerd", containerd, said(containerd, containerd, "runs")));
         let running = Daemon::new(*host, "kubelet", [""]).running();
         let ready = running && nodes.iter().any(|name| name == host.name);
         rows.push(Row::new(host.name, "kubelet", ready, said(running, ready, "the node is Ready")));
