@@ -110,7 +110,8 @@ fn kubectl(arguments: &[&str]) -> Result<String, CommandError> {
 fn await_nodes(nodes: &[Host]) -> Result<(), WaitError<Infallible>> {
     let logs: Vec<_> = nodes.iter().map(|host| Daemon::new(*host, "kubelet", [""]).log()).collect();
     wait::until("every node Ready", Duration::from_secs(90), &logs, || {
+        // The API server believes in a kubelet that just died for 40 seconds more: ask the kubelet, too.
         let ready = state::ready_nodes();
-        Ok(nodes.iter().all(|host| ready.iter().any(|name| name == host.name)))
+        Ok(nodes.iter().all(|host| node::healthy(*host) && ready.iter().any(|name| name == host.name)))
     })
 }

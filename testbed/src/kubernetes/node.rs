@@ -110,6 +110,12 @@ pub fn start_kubelet(program: &str, pki: &Pki, host: Host) -> Result<(), NodeErr
     Ok(())
 }
 
+/// Whether the kubelet itself says that it is well.
+pub fn healthy(host: Host) -> bool {
+    let url = "http://127.0.0.1:10248/healthz";
+    command::succeeds(host.command("curl", ["--fail", "--silent", "--max-time", "2", "--noproxy", "*", url]))
+}
+
 /// containerd's file: ours, with the handler as a site appends it.
 fn containerd_configuration() -> Result<String, NodeError> {
     let path = paths::checkout().join("deploy/containerd/version-2.toml");
