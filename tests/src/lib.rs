@@ -135,12 +135,12 @@ pub fn until(what: &str, mut check: impl FnMut() -> Result<(), String>) {
     }
 }
 
-/// sacct's view of a job once it has ended there: one line per step, `JobName|State|ExitCode|DerivedExitCode`.
+/// sacct's view of a job once it has ended there: one line per step, `JobID|State|ExitCode|DerivedExitCode`.
 #[must_use]
 pub fn accounting(job: &str) -> String {
     let mut seen = String::new();
     until("sacct knows the job's end", || {
-        let fields = "--format=JobName%30,State%30,ExitCode,DerivedExitCode";
+        let fields = "--format=JobID,State,ExitCode,DerivedExitCode";
         seen = ALICE.run(&["sacct", "-n", "-P", "-j", job, fields]).text();
         let open = ["RUNNING", "PENDING", "COMPLETING"];
         let ended = !seen.is_empty() && !open.iter().any(|state| seen.contains(state));

@@ -162,6 +162,17 @@ fn ended(prefix: &str, count: usize) -> BTreeMap<String, String> {
     jobs
 }
 
+/// `State|ExitCode|DerivedExitCode`. The last one is 0:0 whenever srun told the job's end before slurmstepd told the
+/// step's: plain runs of one command differ in it among themselves, so 0:0 fits any.
+fn same_end(plain: &str, pod: &str) -> bool {
+    let split = |text: &str| text.rsplit_once('|').map(|(end, derived)| (end.to_owned(), derived.to_owned()));
+    let (Some((plain_end, plain_derived)), Some((pod_end, pod_derived))) = (split(plain), split(pod)) else {
+        return plain == pod;
+    };
+    let derived = plain_derived == pod_derived || [plain_derived, pod_derived].iter().any(|code| code == "0:0");
+    plain_end == pod_end && derived
+}
+
 /// Runs `work` for 0..count on two threads: both cores, and jobs of both kinds side by side.
 fn on_two_threads(count: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
@@ -226,7 +237,7 @@ fn srun_in_a_pod_is_srun() {
     for (at, case) in SRUN.iter().enumerate() {
         let plain = &jobs[&format!("{prefix}-{at:02}-plain")];
         let pod = &jobs[&format!("{prefix}-{at:02}-pod")];
-        if plain != pod {
+        if !same_end(plain, pod) {
             failures.push(format!("{}:\n    sacct: plain {plain}, Pod {pod}", case.name));
         }
     }
@@ -258,7 +269,7 @@ fn sbatch(script: &str, image: Option<&str>) -> (String, String, String) {
     let states = accounting(&job);
     let _ = ROOT.run(&["rm", "-r", &folder]).ok();
     // The folder's name is random, the job's number its own.
-    (job.clone(), output.replace(&folder, "FOLDER").replace(&job, "JOB"), states)
+    (job.clone(), output.replace(&folder, "FOLDER").replace(&job, "JOB"), states.replace(&job, "JOB"))
 }
 
 #[test]
