@@ -2,41 +2,53 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
+use slurm_k8s_core::multi_prog;
 use slurm_spank::spank_sys::{self, spank_t};
 
 use crate::hooks::handle;
 
-/// What the user typed, from srun's own command line.
-pub struct Typed {
-    words: Vec<Vec<u8>>,
-    /// `--multi-prog` is among srun's options.
-    pub multi_prog: bool,
-}
-
-/// srun's command line: what it was before srun looked the command up.
-pub fn typed() -> Option<Typed> {
-    let bytes = std::fs::read("/proc/self/cmdline").ok()?;
-    let words: Vec<Vec<u8>> = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    let (count, _) = job_argv()?;
-    let options = words.len().saturating_sub(count);
-    let multi_prog = words.iter().take(options).any(|word| word == b"--multi-prog");
-    Some(Typed { words, multi_prog })
-}
-
-/// Puts the bare command name back where srun has put the path it found on the submit host.
-pub fn restore_command(typed: &Typed) {
-    let Some((count, argv)) = job_argv() else {
+/// Makes srun send the command as the user typed it, where it has put the path that it found on the submit host: it is
+/// the image's that counts. The programs of `--multi-prog` get the shim in front of them, unless the node can do that.
+pub fn prepare_launch(shim: &[u8]) {
+    let Some(typed) = typed() else {
         return;
     };
-    let Some(word) = typed.words.len().checked_sub(count).and_then(|at| typed.words.get(at)) else {
+    let words = words();
+    let Some((found, arguments)) = words.split_first() else {
         return;
     };
-    // SAFETY: job_argv gives an array of at least one C string (count > 0).
-    let found = unsafe { CStr::from_ptr(*argv) }.to_bytes();
-    let bare = !word.contains(&b'/');
-    if bare && found.rsplit(|byte| *byte == b'/').next() == Some(word) {
-        replace_first(argv, word);
+    if let Some(name) = before(&typed, arguments) {
+        if is_name_of(name, found) {
+            replace(0, name);
+        }
+    } else if let Some((config, more)) = arguments.split_first()
+        && before(&typed, more) == Some(found)
+        && prepend().is_none()
+    {
+        // The one word that nobody typed is the text of the file that was: --multi-prog.
+        replace(1, &multi_prog::through_shim(shim, config));
     }
+}
+
+/// srun's own command line.
+fn typed() -> Option<Vec<Vec<u8>>> {
+    let bytes = std::fs::read("/proc/self/cmdline").ok()?;
+    Some(bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
+}
+
+/// The word in front of these, where they end the command line or one component's part of it.
+fn before<'a>(typed: &'a [Vec<u8>], arguments: &[Vec<u8>]) -> Option<&'a Vec<u8>> {
+    let ends = |after: &[Vec<u8>]| {
+        let rest = after.strip_prefix(arguments);
+        rest.is_some_and(|rest| rest.first().is_none_or(|word| word == b":"))
+    };
+    let at = (0..typed.len()).rev().find(|at| typed.get(at + 1..).is_some_and(ends))?;
+    typed.get(at)
+}
+
+/// Whether srun has found this bare name there.
+fn is_name_of(name: &[u8], found: &[u8]) -> bool {
+    !name.contains(&b'/') && found.rsplit(|byte| *byte == b'/').next() == Some(name)
 }
 
 /// Puts the shim in the command's place: in front of it where Slurm can, else instead of it. Returns the command's
@@ -50,16 +62,12 @@ pub fn put_shim(shim: &CStr) -> Option<Vec<u8>> {
             return None;
         }
     }
-    let (_, argv) = job_argv()?;
-    // SAFETY: as in restore_command.
-    let first = unsafe { CStr::from_ptr(*argv) }.to_bytes().to_vec();
-    replace_first(argv, shim.to_bytes());
-    Some(first)
-}
-
-/// Whether this Slurm has `spank_prepend_task_argv` (23.11 and newer).
-pub fn can_prepend() -> bool {
-    prepend().is_some()
+    let words = words();
+    if words.get(1).is_some_and(|config| multi_prog::is_through_shim(config)) {
+        return None;
+    }
+    replace(0, shim.to_bytes());
+    words.into_iter().next()
 }
 
 type Prepend = unsafe extern "C" fn(spank_t, c_int, *const *const c_char) -> c_int;
@@ -85,20 +93,36 @@ fn job_argv() -> Option<(usize, *mut *mut c_char)> {
     let code =
         unsafe { spank_sys::spank_get_item(handle(), spank_sys::spank_item_S_JOB_ARGV, &raw mut count, &raw mut argv) };
     let count = usize::try_from(count).ok()?;
-    // SAFETY: argv is not null here, and has count > 0 entries.
-    let usable = code == 0 && !argv.is_null() && count > 0 && unsafe { !(*argv).is_null() };
-    usable.then_some((count, argv))
+    (code == 0 && !argv.is_null() && count > 0).then_some((count, argv))
 }
 
-/// Swaps the first word for a copy made by Slurm's allocator, since Slurm may free it.
-fn replace_first(argv: *mut *mut c_char, word: &[u8]) {
-    let (Ok(word), Some(strdup)) = (CString::new(word), symbol(c"slurm_xstrdup")) else {
+/// A copy of the words.
+fn words() -> Vec<Vec<u8>> {
+    let Some((count, argv)) = job_argv() else {
+        return Vec::new();
+    };
+    // SAFETY: job_argv gives an array of `count` pointers, each null or a C string, which Slurm does not change while a
+    // hook runs.
+    let word = |at| unsafe {
+        let word = *argv.add(at);
+        (!word.is_null()).then(|| CStr::from_ptr(word).to_bytes().to_vec())
+    };
+    (0..count).map_while(word).collect()
+}
+
+/// Swaps a word for a copy made by Slurm's allocator, since Slurm may free it.
+fn replace(at: usize, word: &[u8]) {
+    let (Ok(word), Some(strdup), Some((count, argv))) = (CString::new(word), symbol(c"slurm_xstrdup"), job_argv())
+    else {
         return;
     };
-    // SAFETY: slurm_xstrdup of libslurm has this type; argv's first entry is ours to change (the array is Slurm's
-    // own, not a copy), and the old string is left to Slurm: something else may still point at it.
+    if at >= count {
+        return;
+    }
+    // SAFETY: slurm_xstrdup of libslurm has this type; `at` is within the array, which is Slurm's own and no copy. The
+    // old string is left to Slurm: something else may still point at it.
     unsafe {
         let strdup = std::mem::transmute::<*mut c_void, Strdup>(strdup);
-        *argv = strdup(word.as_ptr());
+        *argv.add(at) = strdup(word.as_ptr());
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use slurm_spank::spank_sys::{spank_handle, spank_t};
 use slurm_spank::{Context, Plugin, SpankHandle};
 
+use crate::options::{self, Inherited};
 use crate::step::Running;
 use crate::{node, report, step, submit};
 
@@ -63,6 +64,9 @@ pub fn handle() -> spank_t {
 /// The plugin in one process of Slurm.
 #[derive(Default)]
 struct SpankK8s {
+    /// In a client: what its job gives it.
+    inherited: Inherited,
+    /// In slurmstepd: the step's Pod.
     running: Option<Running>,
 }
 
@@ -85,10 +89,13 @@ type Hook = Result<(), Box<dyn Error>>;
 unsafe impl Plugin for SpankK8s {
     fn init(&mut self, spank: &mut SpankHandle) -> Hook {
         match spank.context()? {
-            Context::Local | Context::Allocator => crate::options::register(spank)?,
+            Context::Local | Context::Allocator => {
+                self.inherited = Inherited::take();
+                options::register(spank)?;
+            }
             Context::Remote => {
                 report::log_to_slurm();
-                crate::options::register(spank)?;
+                options::register(spank)?;
             }
             Context::Slurmd => {
                 report::log_to_slurm();
@@ -102,7 +109,7 @@ unsafe impl Plugin for SpankK8s {
     fn init_post_opt(&mut self, spank: &mut SpankHandle) -> Hook {
         match spank.context()? {
             Context::Local | Context::Allocator => {
-                submit::check(spank).map_err(|()| Box::new(Reported))?;
+                submit::check(spank, &self.inherited).map_err(|()| Reported)?;
             }
             Context::Remote => self.running = step::begin(spank),
             Context::Slurmd | Context::JobScript => {}
@@ -111,7 +118,8 @@ unsafe impl Plugin for SpankK8s {
     }
 
     fn local_user_init(&mut self, spank: &mut SpankHandle) -> Hook {
-        submit::before_launch(spank).map_err(|()| Box::new(Reported).into())
+        submit::before_launch(spank, &self.inherited);
+        Ok(())
     }
 
     fn task_init(&mut self, spank: &mut SpankHandle) -> Hook {

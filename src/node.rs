@@ -1,18 +1,34 @@
 //! In slurmd: look once whether this node can run Pods, and log what is wrong. Never an error: a failing `required`
 //! plugin would stop slurmd on every node.
 
-use std::path::Path;
+use slurm_k8s_core::config::{Config, PATH};
 
-use slurm_k8s_core::config::Config;
-
-/// Where the site's config is.
-pub const CONFIG: &str = "/etc/slurm/k8s.toml";
+/// Why the site's config cannot be used on this node.
+pub struct Unusable {
+    /// One line.
+    pub message: String,
+    /// How to mend it, one line.
+    pub hint: String,
+}
 
 /// Reads the config.
-pub fn config() -> Result<Config, String> {
-    let path = Path::new(CONFIG);
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Config::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+pub fn config() -> Result<Config, Unusable> {
+    let unusable = |message: String, hint: Option<String>| Unusable {
+        message,
+        hint: format!(
+            "{}; ask the site's admin to mend it on this node",
+            hint.as_deref().unwrap_or("no job runs in a Pod with it")
+        ),
+    };
+    let text = std::fs::read_to_string(PATH)
+        .map_err(|error| unusable(format!("cannot read {PATH}: {}", plain(&error)), None))?;
+    Config::parse(&text).map_err(|error| unusable(format!("{PATH}: {error}"), error.hint()))
+}
+
+/// An error in the kernel's words, without Rust's number behind them.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Logs what keeps this node from running Pods.
@@ -24,6 +40,6 @@ pub fn check() {
                 log::error!("cannot read the kubeconfig {}: {error}", kubeconfig.display());
             }
         }
-        Err(error) => log::error!("{error}; jobs with --k8s-image will fail on this node"),
+        Err(Unusable { message, .. }) => log::error!("{message}; jobs with --k8s-image will fail on this node"),
     }
 }

@@ -1,6 +1,9 @@
 //! Core's option table, registered with Slurm and read back.
 
-use slurm_k8s_core::option::{JobOptions, OPTIONS, OptionError};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+
+use slurm_k8s_core::option::{JobOptions, OPTIONS, OptionError, OptionSpec, Origin};
 use slurm_spank::{SpankError, SpankHandle, SpankOption};
 
 /// Registers every option; allowed in `slurm_spank_init` only.
@@ -15,16 +18,79 @@ pub fn register(spank: &mut SpankHandle) -> Result<(), SpankError> {
     Ok(())
 }
 
-/// What the user asked for. A job without any of our options costs one look-up per option.
-pub fn read(spank: &SpankHandle) -> Result<JobOptions, OptionError> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut options = JobOptions::default();
-    for spec in OPTIONS {
-        if spank.is_option_set(spec.name) {
-            let value = spank.get_option_value_os(spec.name);
-            options.set(spec.name, value.as_ref().map(|value| value.as_bytes()))?;
+/// What an `srun`, or an `sbatch` in a job, has from the job that it runs in.
+#[derive(Default)]
+pub struct Inherited(Vec<(&'static OptionSpec, OsString)>);
+
+impl Inherited {
+    /// Takes it out of this client's environment. Left there, Slurm would take it for options of the command line
+    /// (`spank_process_env_options`), which beat the environment.
+    pub fn take() -> Self {
+        let take = |spec| {
+            let name = of_job(spec);
+            let value = std::env::var_os(&name)?;
+            // SAFETY: in slurm_spank_init of srun, sbatch and salloc; as in `pass_on`.
+            unsafe { std::env::remove_var(name) };
+            Some((spec, value))
+        };
+        Self(OPTIONS.iter().filter_map(take).collect())
+    }
+
+    /// On the node it is in the step's environment.
+    fn on_node(spank: &SpankHandle) -> Self {
+        let find = |spec| Some((spec, spank.getenv_os(of_job(spec)).ok()??));
+        Self(OPTIONS.iter().filter_map(find).collect())
+    }
+}
+
+/// What the user asked for. The command line beats the environment, and that beats what is inherited.
+pub fn read(spank: &SpankHandle, inherited: &Inherited) -> Result<JobOptions, OptionError> {
+    layered(spank, inherited, |name| std::env::var_os(name))
+}
+
+/// The same in slurmstepd.
+pub fn read_on_node(spank: &SpankHandle) -> Result<JobOptions, OptionError> {
+    layered(spank, &Inherited::on_node(spank), |name| spank.getenv_os(name).ok().flatten())
+}
+
+fn layered(
+    spank: &SpankHandle,
+    inherited: &Inherited,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<JobOptions, OptionError> {
+    let mut given = JobOptions::default();
+    for spec in OPTIONS.iter().filter(|spec| spank.is_option_set(spec.name)) {
+        let value = spank.get_option_value_os(spec.name);
+        given.set(Origin::CommandLine, spec.name, value.as_ref().map(|value| value.as_bytes()))?;
+    }
+    let mut below = JobOptions::default();
+    for (spec, value) in &inherited.0 {
+        below.set(Origin::CommandLine, spec.name, Some(value.as_bytes()))?;
+    }
+    JobOptions::layered(&given, below, variable)
+}
+
+/// Writes what holds where the node and the job's own commands find it, whatever `--export` or `--export-file` say:
+/// as a SPANK option, in the job's SPANK environment, and as `SLURM_*` variables.
+pub fn pass_on(spank: &SpankHandle, options: &JobOptions) {
+    for (spec, value) in options.values() {
+        for name in [of_step(spec), of_job(spec), spec.env.to_owned()] {
+            // SAFETY: in slurm_spank_init_post_opt of srun, sbatch and salloc. Slurm itself changes the environment
+            // right before it calls this hook (`spank_init_post_opt`), so none of its threads reads it now.
+            unsafe { std::env::set_var(name, &value) };
+        }
+        if let Err(error) = spank.job_control_setenv(of_step(spec), &value, true) {
+            log::debug!("--{} is not in the job's SPANK environment: {error}", spec.name);
         }
     }
-    options.validate()?;
-    Ok(options)
+}
+
+/// The variable in which Slurm sends an option to slurmstepd (spank(8)).
+fn of_step(spec: &OptionSpec) -> String {
+    format!("_SLURM_SPANK_OPTION_k8s_{}", spec.name.replace('-', "_"))
+}
+
+/// The variable in which Slurm gives an option of sbatch and salloc to the job.
+fn of_job(spec: &OptionSpec) -> String {
+    format!("SLURM_SPANK_{}", of_step(spec))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use slurm_k8s_core::config::{Config, SignalScope};
+use slurm_k8s_core::exit_code;
 use slurm_k8s_core::option::{Batch, Io, JobOptions};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
@@ -35,18 +36,15 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
     if matches!(step_id, EXTERN | INTERACTIVE) {
         return None;
     }
-    let options = match options::read(spank) {
+    let options = match options::read_on_node(spank) {
         Ok(options) if options.wants_pod() => options,
         Ok(_) => return None,
         // The client checks too, but its plugin may be older, or the environment made by hand.
-        Err(error) => return Some(refused(124, error.to_string(), error.hint())),
+        Err(error) => return Some(refused(exit_code::OPTION, error.to_string(), error.hint())),
     };
     let config = match node::config() {
         Ok(config) => config,
-        Err(error) => {
-            let hint = "ask the site's admin to mend the config on this node".to_owned();
-            return Some(refused(120, error, Some(hint)));
-        }
+        Err(node::Unusable { message, hint }) => return Some(refused(exit_code::SITE, message, Some(hint))),
     };
     if step_id == BATCH && options.batch.unwrap_or(config.pod.batch) == Batch::Host {
         return None;
@@ -54,11 +52,11 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
     let step = match describe(spank, step_id, &options) {
         Ok(step) => step,
         Err(what) => {
-            return Some(refused(120, format!("Slurm does not tell the step's {what}"), None));
+            return Some(refused(exit_code::SITE, format!("Slurm does not tell the step's {what}"), None));
         }
     };
     Some(Running {
-        shim: config.paths.libexec.join("slurm-k8s-agent"),
+        shim: config.paths.agent(),
         scope: scope(&config),
         io: options.io.unwrap_or(config.pod.io),
         session: Session::begin(config, &step),

@@ -1,6 +1,10 @@
 //! Runs commands on the testbed's hosts, as a user would, and waits for what must become true.
 #![allow(clippy::missing_panics_doc, clippy::panic, clippy::expect_used)]
 
+mod broken;
+
+pub use broken::{Away, Changed, Fault, alone};
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -52,6 +56,17 @@ impl Ran {
     pub fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.text(), self.errors());
         self
+    }
+}
+
+impl Ran {
+    /// Fails the test unless the task ended with this code, a line of ours on stderr that has this text, and every node
+    /// still ready.
+    pub fn fails(&self, code: i32, text: &str) {
+        let errors = self.errors();
+        assert_eq!(self.code, Some(code), "{errors}");
+        assert!(errors.lines().any(|line| line.starts_with("spank-k8s: ") && line.contains(text)), "{errors}");
+        nodes_are_up();
     }
 }
 
@@ -107,6 +122,11 @@ fn testbed() -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     root.join("../target/debug/testbed")
 }
+
+/// The admin on the first compute node, and on the second.
+pub const NODE1: At = At { user: "root", host: "node1" };
+/// As [`NODE1`].
+pub const NODE2: At = At { user: "root", host: "node2" };
 
 /// The full reference of one of the testbed's images.
 #[must_use]
@@ -171,4 +191,10 @@ pub fn nodes_are_up() {
         let bad = states.lines().any(|line| line.contains("drain") || line.contains("down"));
         if bad { Err(states) } else { Ok(()) }
     });
+}
+
+/// A fresh folder of the ordinary user's on the shared file system.
+#[must_use]
+pub fn scratch(name: &str) -> String {
+    ALICE.run(&["mktemp", "-d", &format!("/mnt/nas/{name}.XXXXXX")]).ok().text()
 }

@@ -16,6 +16,7 @@ use slurm_k8s_agent::link::message::{
     End, Failure, Hello, Ids, Io, Message, Role, Scope, Stage, Start, VERSION, Workdir,
 };
 use slurm_k8s_agent::link::socket::{Link, LinkError};
+use slurm_k8s_core::exit_code;
 use slurm_k8s_posix::Received;
 
 use crate::task::plain;
@@ -27,21 +28,17 @@ const PREFIX: &str = "SPANK_K8S_SHIM_";
 /// How many limits there are: numbers 0 to this (getrlimit(2)).
 const LIMITS: u32 = 16;
 
-const START: u8 = 123;
-const OPTION: u8 = 124;
-const LOST: u8 = 125;
-
 pub fn main() -> ExitCode {
     // From here on no signal ends the shim before it decides to.
     let signals = match slurm_k8s_posix::take_signals() {
         Ok(signals) => signals,
-        Err(error) => return fail(LOST, &format!("cannot take signals: {error}"), None),
+        Err(error) => return fail(exit_code::LOST, &format!("cannot take signals: {error}"), None),
     };
     match run(&signals) {
         Ok(code) => code,
         Err(error) => {
             let cause = std::error::Error::source(&error).map_or_else(String::new, |e| format!(": {e}"));
-            fail(LOST, &format!("{error}{cause}"), None)
+            fail(exit_code::LOST, &format!("{error}{cause}"), None)
         }
     }
 }
@@ -168,7 +165,7 @@ fn serve(link: &mut Link, signals: &OwnedFd, task: u32) -> Result<ExitCode, Link
         }
         if !open {
             let message = "the link to the Pod ended without a status; how the command ended is not known";
-            return Ok(fail(LOST, message, None));
+            return Ok(fail(exit_code::LOST, message, None));
         }
     }
 }
@@ -242,15 +239,17 @@ fn not_started(failure: &Failure) -> ExitCode {
     match failure.stage {
         // As plain Slurm: the errno is the exit code.
         Stage::Exec => {
-            let code = u8::try_from(failure.errno).unwrap_or(START);
+            let code = u8::try_from(failure.errno).unwrap_or(exit_code::NOT_STARTED);
             fail(code, &format!("cannot run `{what}': {why}"), None)
         }
         Stage::Workdir => fail(
-            OPTION,
+            exit_code::OPTION,
             &format!("--k8s-workdir: cannot change to `{what}' in the Pod: {why}"),
             Some("name a folder that the image has, or one of the site's mounts"),
         ),
-        Stage::Limits => fail(START, &format!("cannot set {what} in the Pod: {why}"), None),
-        Stage::Spawn => fail(START, &format!("cannot start a process in the Pod: {what}: {why}"), None),
+        Stage::Limits => fail(exit_code::NOT_STARTED, &format!("cannot set {what} in the Pod: {why}"), None),
+        Stage::Spawn => {
+            fail(exit_code::NOT_STARTED, &format!("cannot start a process in the Pod: {what}: {why}"), None)
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{Request, Response};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, PostParams};
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
@@ -79,10 +79,14 @@ impl ApiError {
     }
 }
 
+/// The kubelet merges equal events: a Pod that cannot start has a few.
+const EVENTS: u32 = 50;
+
 /// The Pods of one namespace.
 #[derive(Clone)]
 pub struct Pods {
     api: Api<Pod>,
+    events: Api<Event>,
     timeout: Duration,
 }
 
@@ -90,7 +94,8 @@ impl Pods {
     /// A client from a kubeconfig; must be called in a tokio runtime. Nothing is sent yet.
     pub async fn connect(kubeconfig: &Path, namespace: &str, timeout: Duration) -> Result<Self, ApiError> {
         let client = client(kubeconfig, timeout).await?;
-        Ok(Self { api: Api::namespaced(client, namespace), timeout })
+        let events = Api::namespaced(client.clone(), namespace);
+        Ok(Self { api: Api::namespaced(client, namespace), events, timeout })
     }
 
     /// The Pods' namespaced API, for a watch.
@@ -108,6 +113,15 @@ impl Pods {
     /// GET; none if there is no such Pod.
     pub async fn get(&self, name: &str) -> Result<Option<Pod>, ApiError> {
         self.bounded("GET", self.api.get_opt(name)).await
+    }
+
+    /// The warnings about a Pod, the newest last: reason and message.
+    pub async fn warnings(&self, uid: &str) -> Result<Vec<(String, String)>, ApiError> {
+        let selector = format!("involvedObject.uid={uid},type=Warning");
+        let params = ListParams::default().fields(&selector).limit(EVENTS);
+        let mut events = self.bounded("GET", self.events.list(&params)).await?.items;
+        events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
+        Ok(events.into_iter().filter_map(|event| Some((event.reason?, event.message?))).collect())
     }
 
     /// DELETE with grace 0: only for a Pod whose processes are known to be dead, or must be. A Pod that is gone

@@ -125,7 +125,8 @@ impl<'a> Hub<'a> {
             let refusal = self.failure.take().unwrap_or_else(refusal::lost);
             self.refuse(refusal);
         } else if !self.agent_seen && Instant::now() >= self.start_deadline {
-            let refusal = self.failure.take().unwrap_or_else(refusal::start_timeout);
+            let timeout = || refusal::start_timeout(self.notice.as_deref());
+            let refusal = self.failure.take().unwrap_or_else(timeout);
             self.refuse(refusal);
         }
     }

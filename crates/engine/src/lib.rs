@@ -4,6 +4,7 @@
 //! wait.
 
 mod api;
+mod complaints;
 mod create;
 mod hub;
 mod journal;

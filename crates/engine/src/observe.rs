@@ -2,6 +2,7 @@
 //!
 //! None of this is on the good path: the agent's greeting is the start and its report is the end.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, pin_mut};
@@ -9,11 +10,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{WatchEvent, WatchParams};
 use slurm_k8s_agent::link::message::Refusal;
 use slurm_k8s_core::exit_code;
-use slurm_k8s_core::verdict::{Verdict, judge};
+use slurm_k8s_core::verdict::{self, Verdict, judge};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::api::{ApiError, Pods};
+use crate::complaints;
 use crate::create::{CreateError, Created, Creation};
 use crate::hub::Event;
 use crate::refusal;
@@ -63,7 +65,9 @@ pub async fn observe(
         },
     };
     let _ = name.send(Some(created.clone()));
-    follow(&pods, &created, patience.pull, &tell).await;
+    let waiting = Cell::new(true);
+    let complaints = complaints::read(&pods, &created, &waiting, &tell);
+    tokio::join!(follow(&pods, &created, patience.pull, &waiting, &tell), complaints);
 }
 
 async fn create<F: Future<Output = ()>>(
@@ -97,7 +101,11 @@ async fn create<F: Future<Output = ()>>(
 pub fn creation_failed(error: &CreateError) -> Refusal {
     let hint = match error {
         CreateError::Api(ApiError::Kubeconfig { .. }) => {
-            return refusal::because(120, error, Some("ask the site's admin: this node cannot use Kubernetes"));
+            return refusal::because(
+                exit_code::SITE,
+                error,
+                Some("ask the site's admin: this node cannot use Kubernetes"),
+            );
         }
         CreateError::Api(ApiError::Status { code: 401 | 403, .. }) => {
             Some("the node's identity or role is wrong, or a policy forbids this Pod; ask the site's admin")
@@ -105,18 +113,19 @@ pub fn creation_failed(error: &CreateError) -> Refusal {
         CreateError::Api(api) if api.retryable() => Some("the cluster is down; submit the job again later"),
         _ => None,
     };
-    refusal::because(121, error, hint)
+    refusal::because(exit_code::CLUSTER, error, hint)
 }
 
 async fn follow<F: Future<Output = ()>>(
     pods: &Pods,
     created: &Created,
     patience: Duration,
+    waiting: &Cell<bool>,
     tell: &impl Fn(Observed) -> F,
 ) {
     let params = WatchParams::default().fields(&format!("metadata.name={}", created.name));
     let mut version = created.version.clone();
-    let mut judge = Judge { patience, pulling_since: None, last: String::new() };
+    let mut judge = Judge { patience, waiting, pulling_since: None, last: String::new() };
     let mut pause = Pause::new();
     loop {
         match pods.api().watch(&params, &version).await {
@@ -163,22 +172,26 @@ fn of_ours(pod: &Pod, created: &Created) -> bool {
 
 fn deleted(created: &Created) -> Refusal {
     Refusal {
-        code: 125,
+        code: exit_code::LOST,
         message: format!("the Pod {} was deleted in Kubernetes", created.name),
         hint: Some("somebody or something else than Slurm deleted it; `kubectl get events` may tell".into()),
     }
 }
 
-struct Judge {
+struct Judge<'a> {
     patience: Duration,
+    /// Whether the Pod has no sandbox yet.
+    waiting: &'a Cell<bool>,
     pulling_since: Option<Instant>,
     last: String,
 }
 
-impl Judge {
+impl Judge<'_> {
     /// What is new in this version of the Pod.
     fn look(&mut self, pod: &Pod) -> Vec<Observed> {
+        self.waiting.set(!verdict::has_sandbox(pod));
         match judge(pod) {
+            Verdict::Trouble { message } => self.once(&message, Observed::Notice),
             Verdict::Wait { state } => self.once(&state, Observed::Phase),
             Verdict::Running => self.once("running", Observed::Phase),
             Verdict::PullRetry { message } => {

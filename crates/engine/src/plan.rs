@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use rustix::process::{Resource, getrlimit};
 use slurm_k8s_agent::link::message::Refusal;
 use slurm_k8s_core::config::Config;
+use slurm_k8s_core::exit_code;
 use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount, Source};
 use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::option::JobOptions;
@@ -45,11 +46,11 @@ pub struct Step {
 
 /// Says what is not installed on this node, before anything is sent.
 pub fn check_node(config: &Config) -> Result<(), Refusal> {
-    for (file, what) in [("slurm-k8s-agent", "the agent"), ("slurm-k8s-runtime", "the OCI runtime wrapper")] {
-        let path = config.paths.libexec.join(file);
+    let paths = &config.paths;
+    for (path, what) in [(paths.agent(), "the agent"), (paths.runtime(), "the OCI runtime wrapper")] {
         if let Err(error) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
             return Err(Refusal {
-                code: 120,
+                code: exit_code::SITE,
                 message: format!("{what} {} cannot be used on this node: {error}", path.display()),
                 hint: Some("ask the site's admin to install spank-k8s on the node".into()),
             });
@@ -62,7 +63,7 @@ pub fn check_node(config: &Config) -> Result<(), Refusal> {
 pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Result<Pod, Refusal> {
     if step.uid == 0 && !config.pod.allow_root {
         return Err(Refusal {
-            code: 124,
+            code: exit_code::OPTION,
             message: "root's jobs may not run in Pods here".into(),
             hint: Some("submit as an ordinary user, or have the admin set pod.allow_root".into()),
         });
@@ -114,7 +115,7 @@ pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Pa
         oom_score_adj: None,
         shm_bytes: step.memory_bytes,
         run_dir: run_dir.to_owned(),
-        agent: config.paths.libexec.join("slurm-k8s-agent"),
+        agent: config.paths.agent(),
         mounts,
     }
 }

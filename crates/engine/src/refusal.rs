@@ -1,6 +1,7 @@
 //! The refusals that the engine itself finds reason for.
 
 use slurm_k8s_agent::link::message::{Ids, Refusal, VERSION};
+use slurm_k8s_core::exit_code;
 
 fn refusal(code: u8, message: String, hint: Option<&str>) -> Refusal {
     Refusal { code, message, hint: hint.map(str::to_owned) }
@@ -23,17 +24,17 @@ pub fn because(code: u8, error: &dyn std::error::Error, hint: Option<&str>) -> R
 /// The container ended and nobody knows how.
 pub fn lost() -> Refusal {
     refusal(
-        125,
+        exit_code::LOST,
         "the link to the Pod ended without a status; how the command ended is not known".into(),
         Some("`kubectl describe pod` and the kubelet's log may tell; the job can be submitted again"),
     )
 }
 
-/// The Pod did not start in time.
-pub fn start_timeout() -> Refusal {
+/// The Pod did not start in time; `seen` is what hindered it last.
+pub fn start_timeout(seen: Option<&str>) -> Refusal {
     refusal(
-        123,
-        "the Pod did not start in time".into(),
+        exit_code::NOT_STARTED,
+        format!("the Pod did not start in time{}", seen.map_or_else(String::new, |seen| format!(": {seen}"))),
         Some("`kubectl get events -n slurm-jobs` tells what it waits for; the limit is start_timeout in k8s.toml"),
     )
 }
@@ -41,7 +42,7 @@ pub fn start_timeout() -> Refusal {
 /// The container runs with another identity than Slurm's.
 pub fn identity(slurm: &Ids, container: &Ids) -> Refusal {
     refusal(
-        123,
+        exit_code::NOT_STARTED,
         format!("the container's identity is {container:?}, but Slurm's is {slurm:?}"),
         Some("the RuntimeClass must use slurm-k8s-runtime on this node"),
     )
@@ -50,7 +51,7 @@ pub fn identity(slurm: &Ids, container: &Ids) -> Refusal {
 /// Shim, agent and engine are of different releases.
 pub fn version(theirs: u16) -> Refusal {
     refusal(
-        120,
+        exit_code::SITE,
         format!("this node's slurm-k8s-agent speaks version {theirs} of the link, its plugin version {VERSION}"),
         Some("install one release of spank-k8s on the node"),
     )
@@ -58,5 +59,5 @@ pub fn version(theirs: u16) -> Refusal {
 
 /// The token is wrong.
 pub fn door() -> Refusal {
-    refusal(125, "the link refused this process".into(), None)
+    refusal(exit_code::LOST, "the link refused this process".into(), None)
 }

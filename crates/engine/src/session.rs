@@ -15,6 +15,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Refusal};
 use slurm_k8s_core::config::Config;
+use slurm_k8s_core::exit_code;
 use slurm_k8s_core::name;
 use tokio::runtime::Runtime;
 
@@ -99,7 +100,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     plan::check_node(&config)?;
     let on_node = |error: RunDirError| {
         let hint = "ask the site's admin: this node cannot prepare Pods";
-        refusal::because(120, &error, Some(hint))
+        refusal::because(exit_code::SITE, &error, Some(hint))
     };
     let (nonce, token) = (random().map_err(on_node)?, random().map_err(on_node)?);
     let name = name::pod(step.job_id, step.step_id, step.node_index);
@@ -130,7 +131,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| remove(refusal::because(120, &error, None)))?;
+        .map_err(|error| remove(refusal::because(exit_code::SITE, &error, None)))?;
     let (pods, created) =
         runtime.block_on(first_attempt(&config, &mut creation)).map_err(|error| remove(creation_failed(&error)))?;
     journal.write(
@@ -143,7 +144,8 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     );
     let door = Door { token, ids: ids(step) };
     let work = Work { runtime, pods, sockets, creation, created, door, tasks: step.tasks, config, journal };
-    spawn(path, work).map_err(|error| refusal::because(120, &error, Some("the node is out of processes or memory")))
+    spawn(path, work)
+        .map_err(|error| refusal::because(exit_code::SITE, &error, Some("the node is out of processes or memory")))
 }
 
 /// The groups as getgroups(2) in the container will tell them.
@@ -191,7 +193,7 @@ fn run(work: Work, finished: OwnedFd) {
         let mut hub = Hub::new(&journal, door.clone(), tasks, config.kubernetes.start_timeout);
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
-            let patience = Patience { api: config.kubernetes.pull_timeout, pull: config.kubernetes.pull_timeout };
+            let patience = Patience { api: config.kubernetes.api_timeout, pull: config.kubernetes.pull_timeout };
             match (tokio_listener(sockets.shim), tokio_listener(sockets.agent)) {
                 (Ok(shims), Ok(agents)) => listen(shims, agents, &door, &events),
                 (Err(error), _) | (_, Err(error)) => log::error!("cannot listen: {error}"),

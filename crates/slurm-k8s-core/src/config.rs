@@ -51,6 +51,9 @@ pub struct Kubernetes {
     /// From the first request to the first process; pulling the image included.
     #[serde(with = "crate::duration::serde_text")]
     pub start_timeout: Duration,
+    /// How long creating the Pod is tried again.
+    #[serde(with = "crate::duration::serde_text")]
+    pub api_timeout: Duration,
     /// How long failed pulls that may be transient are tried again.
     #[serde(with = "crate::duration::serde_text")]
     pub pull_timeout: Duration,
@@ -72,6 +75,20 @@ pub struct Paths {
     pub run: PathBuf,
     /// The log.
     pub log: PathBuf,
+}
+
+impl Paths {
+    /// The binary that is the shim on the host and the agent in the container.
+    #[must_use]
+    pub fn agent(&self) -> PathBuf {
+        self.libexec.join("slurm-k8s-agent")
+    }
+
+    /// The OCI runtime wrapper.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.libexec.join("slurm-k8s-runtime")
+    }
 }
 
 /// `[pod]`.
@@ -147,6 +164,7 @@ impl Default for Kubernetes {
             runtime_class: "slurm-k8s".into(),
             request_timeout: Duration::from_secs(2),
             start_timeout: Duration::from_mins(10),
+            api_timeout: Duration::from_secs(60),
             pull_timeout: Duration::from_mins(1),
             node_name: None,
             cpu_request: "10m".into(),

@@ -10,6 +10,7 @@ pub mod exit_code;
 pub mod grant;
 pub mod image;
 pub mod label;
+pub mod multi_prog;
 pub mod name;
 pub mod option;
 pub mod pod;

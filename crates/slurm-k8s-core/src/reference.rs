@@ -23,7 +23,7 @@ pub fn pages() -> [(&'static str, String); 5] {
 
 fn options() -> String {
     let mut text = format!(
-        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
+        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
     );
     for spec in OPTIONS {
         let value = spec.value.map_or_else(String::new, |value| format!("={value}"));
@@ -38,7 +38,7 @@ fn options() -> String {
 
 fn config() -> String {
     let mut text = format!(
-        "{MADE}# `/etc/slurm/k8s.toml`\n\nOne file for every host, mode 0644; no file is every default. An unknown key is an error. [k8s.toml](k8s.toml) has every key with its default.\n"
+        "{MADE}# `/etc/slurm/k8s.toml`\n\nOne file for every host, mode 0644. A compute node without it refuses jobs that have an image. An unknown key is an error. [k8s.toml](k8s.toml) has every key with its default.\n"
     );
     let mut section = None;
     for key in KEYS {

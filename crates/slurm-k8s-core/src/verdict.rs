@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerState, Pod, PodStatus};
 
 use crate::exit_code::{LOST, NOT_STARTED, SITE};
 
+pub mod event;
 mod pull;
 
 /// The judgement.
@@ -13,6 +14,11 @@ pub enum Verdict {
     Wait {
         /// Where it is, for the log.
         state: String,
+    },
+    /// Something hinders its start, and may pass.
+    Trouble {
+        /// One line for the user.
+        message: String,
     },
     /// The container runs.
     Running,
@@ -107,7 +113,7 @@ fn waiting(reason: &str, message: &str, image: &str, status: &PodStatus) -> Verd
             format!("the node cannot make the container: {message}"),
             "ask the cluster's admin",
         ),
-        _ if has_sandbox(status) => Verdict::wait("pulling the image or making the container"),
+        _ if sandbox(status) => Verdict::wait("pulling the image or making the container"),
         _ => Verdict::wait("making the sandbox"),
     }
 }
@@ -118,7 +124,13 @@ fn transient(message: &str) -> bool {
     texts.iter().any(|text| message.contains(text))
 }
 
-fn has_sandbox(status: &PodStatus) -> bool {
+/// Whether the Pod has its sandbox: then what hinders it is in its status.
+#[must_use]
+pub fn has_sandbox(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(sandbox)
+}
+
+fn sandbox(status: &PodStatus) -> bool {
     let mut conditions = status.conditions.iter().flatten();
     conditions.any(|c| c.type_ == "PodReadyToStartContainers" && c.status == "True")
 }

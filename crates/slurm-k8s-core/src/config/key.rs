@@ -54,6 +54,12 @@ pub const KEYS: &[Key] = &[
         "From the first request to the first process; pulling the image is part of it.",
     ),
     key(
+        "kubernetes.api_timeout",
+        "duration",
+        r#""1m""#,
+        "How long creating the Pod is tried again while the API server is down, overloaded or does not answer.",
+    ),
+    key(
         "kubernetes.pull_timeout",
         "duration",
         r#""1m""#,

@@ -3,7 +3,7 @@ use super::*;
 fn set(given: &[(&str, &str)]) -> Result<JobOptions, OptionError> {
     let mut options = JobOptions::default();
     for (name, value) in given {
-        options.set(name, Some(value.as_bytes()))?;
+        options.set(Origin::CommandLine, name, Some(value.as_bytes()))?;
     }
     Ok(options)
 }
@@ -83,7 +83,7 @@ fn a_repeat_must_be_equal() {
     assert!(set(&[("k8s-image", "none"), ("k8s-image", "none")]).is_ok());
     for (first, second) in [("a", "b"), ("none", "a"), ("a", "none")] {
         let error = set(&[("k8s-image", first), ("k8s-image", second)]).unwrap_err();
-        assert!(matches!(error, OptionError::Conflict { name: IMAGE, .. }), "{error}");
+        assert!(matches!(&error, OptionError::Conflict { given, .. } if given.option.name == IMAGE), "{error}");
     }
 }
 
@@ -107,9 +107,60 @@ fn options_without_an_image_are_refused() {
     }
 }
 
+fn layered(
+    given: &[(&str, &str)],
+    inherited: &[(&str, &str)],
+    environment: &[(&str, &str)],
+) -> Result<JobOptions, OptionError> {
+    let variable = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+    JobOptions::layered(&set(given)?, set(inherited)?, variable)
+}
+
+#[test]
+fn command_line_beats_environment_beats_what_is_inherited() {
+    let image = |options: JobOptions| options.image.map(|image| image.to_string());
+    let environment = [("SLURM_K8S_IMAGE", "c"), ("SLURM_K8S_IO", "direct"), ("SLURM_K8S_PULL", "")];
+    let options = layered(&[], &[], &environment).unwrap();
+    assert_eq!((image(options.clone()), options.io, options.pull), (Some("c".into()), Some(Io::Direct), None));
+    assert_eq!(image(layered(&[], &[("k8s-image", "b")], &environment).unwrap()), Some("c".into()));
+    assert_eq!(image(layered(&[], &[("k8s-image", "b")], &[]).unwrap()), Some("b".into()));
+    let all = layered(&[("k8s-image", "a"), ("k8s-io", "tee")], &[("k8s-image", "b")], &environment).unwrap();
+    assert_eq!((image(all.clone()), all.io), (Some("a".into()), Some(Io::Tee)));
+    assert!(!layered(&[("k8s-image", "none")], &[("k8s-image", "b")], &environment).unwrap().wants_pod());
+    assert!(!layered(&[], &[], &[("SLURM_K8S_IMAGE", "none")]).unwrap().wants_pod());
+}
+
+#[test]
+fn errors_in_the_environment_name_the_variable() {
+    let error = layered(&[("k8s-image", "a")], &[], &[("SLURM_K8S_IO", "fast")]).unwrap_err();
+    assert_eq!(error.to_string(), "SLURM_K8S_IO: \"fast\" is not one of tee, direct");
+    let error = layered(&[("k8s-image", "a")], &[], &[("SLURM_K8S_WORKDIR", "x")]).unwrap_err();
+    let hint = "write the folder as the container has it, for example SLURM_K8S_WORKDIR=/data";
+    assert_eq!(error.hint().as_deref(), Some(hint));
+    assert!(layered(&[], &[], &[("SLURM_K8S_IMAGE", "Bad:")]).is_err());
+}
+
+#[test]
+fn an_environment_without_an_image_touches_no_job() {
+    assert_eq!(layered(&[], &[], &[("SLURM_K8S_IO", "fast")]), Ok(JobOptions::default()));
+    assert!(layered(&[("k8s-image", "none")], &[], &[("SLURM_K8S_IMAGE", "Bad:")]).is_ok());
+    assert!(layered(&[("k8s-io", "tee")], &[], &[]).is_err());
+}
+
+#[test]
+fn every_option_has_its_value() {
+    let all =
+        [("k8s-image", "a"), ("k8s-workdir", "/w"), ("k8s-io", "tee"), ("k8s-pull", "never"), ("k8s-batch", "host")];
+    let values = set(&all).unwrap().values();
+    let values: Vec<_> = values.iter().map(|(spec, value)| (spec.name, value.to_str().unwrap())).collect();
+    assert_eq!(values, all);
+    assert_eq!(values.len(), OPTIONS.len());
+    assert_eq!(set(&[("k8s-image", "none")]).unwrap().values()[0].1, "none");
+}
+
 #[test]
 fn a_folder_need_not_be_text() {
     let mut options = JobOptions::default();
-    options.set(WORKDIR, Some(b"/data/\xff")).unwrap();
+    options.set(Origin::CommandLine, WORKDIR, Some(b"/data/\xff")).unwrap();
     assert!(options.workdir.is_some());
 }

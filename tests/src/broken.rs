@@ -1,0 +1,85 @@
+//! Things that are broken for a while, and mended when the test ends, however it ends.
+
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{At, testbed};
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Tests that break what others need take turns; each file of tests runs by itself anyway.
+#[must_use]
+pub fn alone() -> MutexGuard<'static, ()> {
+    // A failed test has mended what it broke.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A fault of the testbed's, for as long as it lives.
+#[must_use]
+#[derive(Debug)]
+pub struct Fault(&'static str);
+
+impl Fault {
+    /// Begins `name`, as in `cargo testbed fault name start`.
+    pub fn start(name: &'static str) -> Self {
+        assert!(run(name, "start"), "the fault {name} begins");
+        Self(name)
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        assert!(run(self.0, "stop") || std::thread::panicking(), "the fault {} ends", self.0);
+    }
+}
+
+fn run(name: &str, action: &str) -> bool {
+    Command::new(testbed())
+        .args(["fault", name, action])
+        .stdout(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+/// A file that is not there, for as long as it lives.
+#[must_use]
+#[derive(Debug)]
+pub struct Away(At, String);
+
+impl Away {
+    /// Moves the file aside.
+    pub fn take(at: At, path: &str) -> Self {
+        let _ = at.run(&["mv", path, &format!("{path}.away")]).ok();
+        Self(at, path.to_owned())
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        let _ = self.0.run(&["mv", &format!("{}.away", self.1), &self.1]);
+    }
+}
+
+/// A file that says something else, for as long as it lives.
+#[must_use]
+#[derive(Debug)]
+pub struct Changed(At, String);
+
+impl Changed {
+    /// Puts a changed copy in its place.
+    pub fn edit(at: At, path: &str, change: impl FnOnce(String) -> String) -> Self {
+        let text = at.run(&["cat", path]).ok().text();
+        let good = format!("{path}.good");
+        let _ = at.run(&["cp", "-p", path, &good]).ok();
+        // From here on it is put back, also when writing fails.
+        let this = Self(at, path.to_owned());
+        let _ = at.run_with(&["tee", path], change(text + "\n").as_bytes()).ok();
+        this
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        let _ = self.0.run(&["mv", &format!("{}.good", self.1), &self.1]);
+    }
+}
