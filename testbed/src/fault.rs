@@ -1,8 +1,10 @@
-//! Faults on purpose: a daemon that is gone, a cable that is out, a disk that is full.
+//! Faults on purpose: a daemon that is gone, a cable that is out, a disk that is full, an API server that fails.
 
+use crate::api_proxy::mode::{Mode, ModeError};
 use crate::command::{self, CommandError};
 use crate::daemon::{Daemon, DaemonError};
 use crate::host::{CTL, Host, NODE1};
+use crate::kubernetes::api_fault::{self, ApiFaultError};
 use crate::network::{self, NetworkError};
 use crate::site::{self, Site, SiteError};
 use crate::slurm::{self, SlurmError};
@@ -19,18 +21,15 @@ const FILL: &str = "/run/slurm-k8s/testbed-fill";
 pub enum FaultError {
     /// No fault has this name.
     #[error(
-        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, disk"
+        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, disk, api-slow, api-error=CODE, api-cut"
     )]
     Unknown {
         /// The name.
         name: String,
     },
-    /// Planned, not there.
-    #[error("the fault {name} is not there yet")]
-    NotYet {
-        /// The name.
-        name: String,
-    },
+    /// It has the wrong value.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
     /// No host has this name.
     #[error("there is no host {name}, or {fault} does not run there")]
     NoHost {
@@ -54,6 +53,9 @@ pub enum FaultError {
     /// Kubernetes did not come back.
     #[error(transparent)]
     Late(#[from] wait::WaitError<Infallible>),
+    /// The proxy in front of the API server.
+    #[error(transparent)]
+    Api(#[from] ApiFaultError),
     /// A command on the host.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -79,8 +81,6 @@ impl Fault {
             "slurmd" => daemon("slurmd", "slurmd", true),
             "network" => Ok(Self::Network),
             "disk" => Ok(Self::Disk),
-            "api-slow" => Err(FaultError::NotYet { name: name.to_owned() }),
-            other if other.starts_with("api-error=") => Err(FaultError::NotYet { name: other.to_owned() }),
             other => Err(FaultError::Unknown { name: other.to_owned() }),
         }
     }
@@ -101,6 +101,9 @@ impl Fault {
 /// Begins or ends the fault `wish`: a name, or a name and a host as in `kubelet@node2`.
 pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
     let (name, host) = wish.split_once('@').map_or((wish, None), |(name, host)| (name, Some(host)));
+    if let Some(mode) = Mode::named(name)? {
+        return of_the_api(mode, host, start);
+    }
     let fault = Fault::named(name)?;
     let host = fault.host(host)?;
     let _lock = site::lock(Duration::from_secs(60))?;
@@ -136,5 +139,27 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
             println!("/run/slurm-k8s on {} has room again", host.name);
         }
     }
+    Ok(())
+}
+
+/// Without a host: on all nodes, or where such a fault is on already.
+fn of_the_api(mode: Mode, host: Option<&str>, start: bool) -> Result<(), FaultError> {
+    let no_host = |name: &str| FaultError::NoHost { name: name.to_owned(), fault: "the plugin of a node" };
+    let host = host.map(|name| Host::named(name).filter(|host| host.is_node()).ok_or_else(|| no_host(name)));
+    let host = host.transpose()?;
+    let _lock = site::lock(Duration::from_secs(60))?;
+    let site = Site::load()?;
+    if !start {
+        api_fault::stop()?;
+        println!("the API server is as it is on all nodes");
+        return Ok(());
+    }
+    let nodes = match host {
+        Some(node) => vec![node],
+        None if api_fault::affected().is_empty() => site.nodes().to_vec(),
+        None => Vec::new(),
+    };
+    let affected: Vec<_> = api_fault::start(mode, &nodes)?.iter().map(|node| node.name).collect();
+    println!("{mode} is on for the plugin on {}", affected.join(" and "));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `cargo testbed`: a real Slurm and a real Kubernetes on one machine.
 
 mod account;
+mod api_proxy;
 mod command;
 mod daemon;
 mod database;
@@ -83,7 +84,13 @@ enum Action {
     },
     /// Break something on purpose
     Fault {
-        /// apiserver, kubelet, containerd, registry, slurmd, slurmctld, network or disk; @HOST chooses the host
+        /// apiserver, kubelet, containerd, registry, slurmd, slurmctld, network, disk, api-slow, api-error=CODE or
+        /// api-cut; @HOST chooses the host
+        ///
+        /// The last three are the API server as the plugin finds it, on all nodes without @HOST: each answer is
+        /// 3 seconds late (api-slow=MS: so many milliseconds; 0: it only stands in the way), is an error, or does not
+        /// come and the connection is closed. To start one while another is on changes at once what is asked. To stop
+        /// one ends them all; jobs that began meanwhile lose the API server, so let them end with api-slow=0 first.
         name: String,
         /// Begin or end it
         action: Phase,
@@ -91,6 +98,9 @@ enum Action {
     /// What of the testbed is on this machine
     #[command(hide = true)]
     Leftovers,
+    /// Stand in front of the API server
+    #[command(hide = true)]
+    ApiProxy,
     /// Hold a host's namespaces
     #[command(hide = true)]
     Keeper { name: String },
@@ -145,13 +155,15 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn Error>> {
             left.iter().for_each(|line| println!("{line}"));
             left.is_empty()
         }
+        Action::ApiProxy => match api_proxy::run()? {},
         Action::Keeper { name } => match host::keeper::run(&name)? {},
     };
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What every daemon inherits, whoever calls: a usual umask and all the open files that are allowed.
+/// What every daemon inherits, whoever calls: a usual umask, no files, and the right to open all that are allowed.
 fn limits() {
+    process::close_inherited();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let files = getrlimit(Resource::Nofile);
     // With fewer files the daemons still run.

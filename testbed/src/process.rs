@@ -67,3 +67,13 @@ pub fn all() -> Vec<i32> {
     };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
+
+/// Closes what this program's caller had open: a daemon must not keep a caller's lock or pipe for ever.
+pub fn close_inherited() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers: Vec<i32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    // The folder's own is among them, and already closed.
+    numbers.into_iter().filter(|number| *number > 2).for_each(|number| drop(slurm_k8s_posix::inherited(number)));
+}

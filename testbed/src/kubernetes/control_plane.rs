@@ -1,8 +1,8 @@
 //! etcd, the API server, the controller manager and the scheduler, all on one host.
 
 use super::files::Files;
-use super::kubeconfig;
-use super::pki::{Pki, PkiError};
+use super::kubeconfig::{self, API_PORT};
+use super::pki::{FRONT_PROXY, Pki, PkiError};
 use crate::daemon::{Daemon, DaemonError};
 use crate::host::{CTL, HostError};
 use crate::wait::{self, WaitError};
@@ -82,6 +82,8 @@ fn apiserver(program: &str, pki: &Pki) -> Result<Daemon, ControlPlaneError> {
     files.write(&format!("{PKI}/service-account.pub"), &pki.service_account.certificate)?;
     files.write("/etc/kubernetes/audit-policy.yaml", include_str!("../../kubernetes/audit-policy.yaml"))?;
     let address = format!("--advertise-address={}", CTL.ip);
+    let port = format!("--secure-port={API_PORT}");
+    let front_proxy = format!("--requestheader-allowed-names={FRONT_PROXY}");
     let audit = format!("--audit-log-path={AUDIT}");
     Ok(files.daemon(
         "kube-apiserver",
@@ -90,7 +92,7 @@ fn apiserver(program: &str, pki: &Pki) -> Result<Daemon, ControlPlaneError> {
             "kube-apiserver",
             "--etcd-servers=http://127.0.0.1:2379",
             "--bind-address=0.0.0.0",
-            "--secure-port=6443",
+            &port,
             &address,
             // There is no kube-proxy, so nobody asks for its endpoints.
             "--endpoint-reconciler-type=none",
@@ -100,6 +102,12 @@ fn apiserver(program: &str, pki: &Pki) -> Result<Daemon, ControlPlaneError> {
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--client-ca-file=/etc/kubernetes/pki/ca.crt",
+            // The proxy of the faults `api-slow`, `api-error` and `api-cut` says who its clients are.
+            "--requestheader-client-ca-file=/etc/kubernetes/pki/ca.crt",
+            &front_proxy,
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--tls-cert-file=/etc/kubernetes/pki/apiserver.crt",
             "--tls-private-key-file=/etc/kubernetes/pki/apiserver.key",
             "--kubelet-certificate-authority=/etc/kubernetes/pki/ca.crt",

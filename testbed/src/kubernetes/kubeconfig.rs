@@ -11,6 +11,8 @@ pub const NAMESPACE: &str = "slurm-jobs";
 pub const ADMIN: &str = "/etc/testbed/kubeconfig-root";
 /// The compute node's own, for the plugin.
 pub const NODE: &str = "/etc/slurm/k8s.kubeconfig";
+/// The API server's port on [`CTL`].
+pub const API_PORT: u16 = 6443;
 
 /// Why a kubeconfig could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,10 @@ pub enum KubeconfigError {
 
 /// A kubeconfig with the certificate `identity` inside.
 pub fn text(pki: &Pki, identity: &str) -> Result<String, PkiError> {
+    through(API_PORT, pki, identity)
+}
+
+fn through(port: u16, pki: &Pki, identity: &str) -> Result<String, PkiError> {
     let pair = pki.pair(identity)?;
     let encode = |pem: &str| BASE64_STANDARD.encode(pem);
     Ok(format!(
@@ -33,7 +39,7 @@ kind: Config
 clusters:
 - name: testbed
   cluster:
-    server: https://{address}:6443
+    server: {server}
     certificate-authority-data: {authority}
 users:
 - name: {identity}
@@ -45,7 +51,7 @@ contexts:
   context: {{cluster: testbed, user: {identity}, namespace: {NAMESPACE}}}
 current-context: testbed
 ",
-        address = CTL.ip,
+        server = server(port),
         authority = encode(&pki.authority.certificate),
         certificate = encode(&pair.certificate),
         key = encode(&pair.key),
@@ -61,7 +67,24 @@ pub fn write(pki: &Pki, host: Host) -> Result<(), KubeconfigError> {
         host.write(&path, text.as_bytes(), 0o600, user.uid, user.uid)?;
     }
     if host.is_node() {
-        host.write(NODE, text(pki, &format!("slurm-{}", host.name))?.as_bytes(), 0o600, 0, 0)?;
+        write_plugins(pki, host, API_PORT)?;
     }
     Ok(())
+}
+
+/// Writes the plugin's file: it finds the API server on this port.
+pub fn write_plugins(pki: &Pki, node: Host, port: u16) -> Result<(), KubeconfigError> {
+    let text = through(port, pki, &format!("slurm-{}", node.name))?;
+    node.write(NODE, text.as_bytes(), 0o600, 0, 0)?;
+    Ok(())
+}
+
+/// Whether the plugin's file names this port.
+pub fn plugins_use(node: Host, port: u16) -> bool {
+    let line = format!("server: {}", server(port));
+    std::fs::read_to_string(node.path(NODE)).is_ok_and(|text| text.lines().any(|present| present.trim() == line))
+}
+
+fn server(port: u16) -> String {
+    format!("https://{}:{port}", CTL.ip)
 }

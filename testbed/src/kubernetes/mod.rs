@@ -1,5 +1,6 @@
 //! Kubernetes on the testbed's hosts: a control plane on `ctl`, a kubelet and a containerd on each compute node.
 
+pub mod api_fault;
 mod cgroup;
 mod control_plane;
 mod deploy;
@@ -11,6 +12,8 @@ mod pki;
 mod program;
 mod state;
 
+pub use control_plane::PKI;
+pub use kubeconfig::API_PORT;
 pub use state::status;
 
 use crate::command::{self, CommandError};
@@ -40,6 +43,9 @@ pub enum KubernetesError {
     /// A node.
     #[error(transparent)]
     Node(#[from] node::NodeError),
+    /// A fault that was left on.
+    #[error(transparent)]
+    ApiFault(#[from] api_fault::ApiFaultError),
     /// The images.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -68,6 +74,7 @@ pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
         program::link_kubectl(&program, *host)?;
         kubeconfig::write(&pki, *host)?;
     }
+    api_fault::stop()?;
     control_plane::start(&program, &pki)?;
     image::start_registry()?;
     nodes.iter().try_for_each(|host| node::start_containerd(*host))?;

@@ -3,8 +3,8 @@
 use crate::host::{CTL, Host, NODES};
 use crate::{account, paths};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +14,9 @@ use std::path::PathBuf;
 
 /// The first address of the service network: the name `kubernetes.default` inside Pods.
 const SERVICE: &str = "10.96.0.1";
+
+/// Who may tell the API server whom a request comes from.
+pub const FRONT_PROXY: &str = "testbed-front-proxy";
 
 /// A certificate and its key, PEM.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +47,14 @@ pub enum PkiError {
         name: String,
         /// The generator's reason.
         source: rcgen::Error,
+    },
+    /// There are none.
+    #[error("could not read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
     },
     /// They could not be kept.
     #[error("could not write {}", path.display())]
@@ -80,6 +91,7 @@ fn identities() -> Vec<Identity> {
     let mut all = vec![
         Identity { addresses, ..client("apiserver", "kube-apiserver", None) },
         client("apiserver-kubelet", "testbed-apiserver-kubelet", None),
+        client("front-proxy", FRONT_PROXY, None),
         client("admin", "testbed-admin", Some("system:masters")),
         client("kube-controller-manager", "system:kube-controller-manager", None),
         client("kube-scheduler", "system:kube-scheduler", None),
@@ -98,18 +110,20 @@ fn identities() -> Vec<Identity> {
 }
 
 impl Pki {
-    /// The kept ones; new ones when there are none, or when they are not the ones this program needs.
+    /// The kept ones, with new ones for what has none yet.
     pub fn bring_up() -> Result<Self, PkiError> {
-        let path = paths::state("pki.json");
-        let kept = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
-        if let Some(pki) = kept
-            && identities().iter().all(|identity| pki.pairs.contains_key(&identity.name))
-        {
-            return Ok(pki);
+        let mut pki = Self::kept().or_else(|_| Self::make())?;
+        if pki.complete()? {
+            let path = file();
+            pki.save(&path).map_err(|source| PkiError::Write { path, source })?;
         }
-        let pki = Self::make()?;
-        pki.save(&path).map_err(|source| PkiError::Write { path, source })?;
         Ok(pki)
+    }
+
+    /// The kept ones.
+    pub fn kept() -> Result<Self, PkiError> {
+        let read = || Ok(serde_json::from_slice(&std::fs::read(file())?)?);
+        read().map_err(|source| PkiError::Read { path: file(), source })
     }
 
     /// The certificate with this name.
@@ -117,26 +131,34 @@ impl Pki {
         self.pairs.get(name).ok_or_else(|| PkiError::Unknown { name: name.to_owned() })
     }
 
+    /// An authority that has signed nothing yet.
     fn make() -> Result<Self, PkiError> {
-        let failed = |name: &str| {
-            let name = name.to_owned();
-            move |source| PkiError::Make { name, source }
-        };
         let key = KeyPair::generate().map_err(failed("authority"))?;
-        let authority_key = key.serialize_pem();
-        let authority = CertifiedIssuer::self_signed(authority_parameters(), key).map_err(failed("authority"))?;
-        let mut pairs = BTreeMap::new();
+        let certificate = authority_parameters().self_signed(&key).map_err(failed("authority"))?;
+        let authority = Pair { certificate: certificate.pem(), key: key.serialize_pem() };
+        let key = KeyPair::generate().map_err(failed("service accounts"))?;
+        let service_account = Pair { certificate: key.public_key_pem(), key: key.serialize_pem() };
+        Ok(Self { authority, service_account, pairs: BTreeMap::new() })
+    }
+
+    /// Makes what is missing. True when something was.
+    fn complete(&mut self) -> Result<bool, PkiError> {
+        let authority = KeyPair::from_pem(&self.authority.key)
+            .and_then(|key| Issuer::from_ca_cert_pem(&self.authority.certificate, key))
+            .map_err(failed("authority"))?;
+        let mut changed = false;
         for identity in identities() {
+            if self.pairs.contains_key(&identity.name) {
+                continue;
+            }
             let key = KeyPair::generate().map_err(failed(&identity.name))?;
             let certificate = parameters(&identity)
                 .and_then(|parameters| parameters.signed_by(&key, &authority))
                 .map_err(failed(&identity.name))?;
-            pairs.insert(identity.name, Pair { certificate: certificate.pem(), key: key.serialize_pem() });
+            self.pairs.insert(identity.name, Pair { certificate: certificate.pem(), key: key.serialize_pem() });
+            changed = true;
         }
-        let key = KeyPair::generate().map_err(failed("service accounts"))?;
-        let service_account = Pair { certificate: key.public_key_pem(), key: key.serialize_pem() };
-        let authority = Pair { certificate: authority.pem(), key: authority_key };
-        Ok(Self { authority, service_account, pairs })
+        Ok(changed)
     }
 
     fn save(&self, path: &std::path::Path) -> std::io::Result<()> {
@@ -146,6 +168,15 @@ impl Pki {
         file.write_all(&serde_json::to_vec(self)?)?;
         std::fs::rename(&new, path)
     }
+}
+
+fn file() -> PathBuf {
+    paths::state("pki.json")
+}
+
+fn failed(name: &str) -> impl FnOnce(rcgen::Error) -> PkiError {
+    let name = name.to_owned();
+    move |source| PkiError::Make { name, source }
 }
 
 fn authority_parameters() -> CertificateParams {
@@ -171,4 +202,21 @@ fn parameters(identity: &Identity) -> Result<CertificateParams, rcgen::Error> {
         vec![ExtendedKeyUsagePurpose::ServerAuth]
     };
     Ok(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pki;
+
+    #[test]
+    fn only_what_is_missing_is_made() {
+        let mut pki = Pki::make().unwrap();
+        assert!(pki.complete().unwrap());
+        assert!(!pki.complete().unwrap());
+        let kept = pki.pair("admin").unwrap().certificate.clone();
+        let lost = pki.pairs.remove("front-proxy").unwrap();
+        assert!(pki.complete().unwrap());
+        assert_eq!(pki.pair("admin").unwrap().certificate, kept);
+        assert_ne!(pki.pair("front-proxy").unwrap().certificate, lost.certificate);
+    }
 }

@@ -1,6 +1,6 @@
 //! What of Kubernetes is ready.
 
-use super::{control_plane, program};
+use super::{api_fault, control_plane, program};
 use crate::daemon::Daemon;
 use crate::host::{CTL, NODES};
 use crate::image;
@@ -33,6 +33,7 @@ pub fn status() -> Vec<Row> {
         let ready = running && nodes.iter().any(|name| name == host.name);
         rows.push(Row::new(host.name, "kubelet", ready, said(running, ready, "the node is Ready")));
     }
+    rows.extend(api_fault::status());
     rows
 }
 
