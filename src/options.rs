@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-use slurm_k8s_core::option::{JobOptions, OPTIONS, OptionError, OptionSpec, Origin};
+use slurm_k8s_core::option::{JobOptions, Kind, OPTIONS, OptionError, OptionSpec, Origin, Value};
 use slurm_spank::{SpankError, SpankHandle, SpankOption};
 
 /// Registers every option; allowed in `slurm_spank_init` only.
@@ -14,32 +14,49 @@ pub fn register(spank: &mut SpankHandle) -> Result<(), SpankError> {
             option = option.takes_value(value);
         }
         spank.register_option(option)?;
+        if spec.kind == Kind::Switch {
+            spank.register_option(SpankOption::new(&twin(spec)).usage(&format!("not: {}", spec.usage)))?;
+        }
     }
     Ok(())
 }
 
-/// What an `srun`, or an `sbatch` in a job, has from the job that it runs in.
+/// The name that switches an option off.
+fn twin(spec: &OptionSpec) -> String {
+    format!("no-{}", spec.name)
+}
+
+/// The names under which Slurm knows an option.
+fn names(spec: &OptionSpec) -> Vec<String> {
+    let twin = (spec.kind == Kind::Switch).then(|| twin(spec));
+    std::iter::once(spec.name.to_owned()).chain(twin).collect()
+}
+
+/// What an `srun`, or an `sbatch` in a job, has from the job that it runs in: options by name.
 #[derive(Default)]
-pub struct Inherited(Vec<(&'static OptionSpec, OsString)>);
+pub struct Inherited(Vec<(String, OsString)>);
 
 impl Inherited {
     /// Takes it out of this client's environment. Left there, Slurm would take it for options of the command line
     /// (`spank_process_env_options`), which beat the environment.
     pub fn take() -> Self {
-        let take = |spec| {
-            let name = of_job(spec);
-            let value = std::env::var_os(&name)?;
+        let take = |name: String| {
+            let variable = of_job(&name);
+            let value = std::env::var_os(&variable)?;
             // SAFETY: in slurm_spank_init of srun, sbatch and salloc; as in `pass_on`.
-            unsafe { std::env::remove_var(name) };
-            Some((spec, value))
+            unsafe { std::env::remove_var(variable) };
+            Some((name, value))
         };
-        Self(OPTIONS.iter().filter_map(take).collect())
+        Self(OPTIONS.iter().flat_map(names).filter_map(take).collect())
     }
 
     /// On the node it is in the step's environment.
     fn on_node(spank: &SpankHandle) -> Self {
-        let find = |spec| Some((spec, spank.getenv_os(of_job(spec)).ok()??));
-        Self(OPTIONS.iter().filter_map(find).collect())
+        let find = |name: String| {
+            let value = spank.getenv_os(of_job(&name)).ok()??;
+            Some((name, value))
+        };
+        Self(OPTIONS.iter().flat_map(names).filter_map(find).collect())
     }
 }
 
@@ -59,13 +76,13 @@ fn layered(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<JobOptions, OptionError> {
     let mut given = JobOptions::default();
-    for spec in OPTIONS.iter().filter(|spec| spank.is_option_set(spec.name)) {
-        let value = spank.get_option_value_os(spec.name);
-        given.set(Origin::CommandLine, spec.name, value.as_ref().map(|value| value.as_bytes()))?;
+    for name in OPTIONS.iter().flat_map(names).filter(|name| spank.is_option_set(name)) {
+        let value = spank.get_option_value_os(&name);
+        given.set(Origin::CommandLine, &name, value.as_ref().map(|value| value.as_bytes()))?;
     }
     let mut below = JobOptions::default();
-    for (spec, value) in &inherited.0 {
-        below.set(Origin::CommandLine, spec.name, Some(value.as_bytes()))?;
+    for (name, value) in &inherited.0 {
+        below.set(Origin::CommandLine, name, Some(value.as_bytes()))?;
     }
     JobOptions::layered(&given, below, variable)
 }
@@ -74,23 +91,25 @@ fn layered(
 /// as a SPANK option, in the job's SPANK environment, and as `SLURM_*` variables.
 pub fn pass_on(spank: &SpankHandle, options: &JobOptions) {
     for (spec, value) in options.values() {
-        for name in [of_step(spec), of_job(spec), spec.env.to_owned()] {
+        let name = if *value == Value::Switch(false) { twin(spec) } else { spec.name.to_owned() };
+        let value = value.written();
+        for variable in [of_step(&name), of_job(&name), spec.env.to_owned()] {
             // SAFETY: in slurm_spank_init_post_opt of srun, sbatch and salloc. Slurm itself changes the environment
             // right before it calls this hook (`spank_init_post_opt`), so none of its threads reads it now.
-            unsafe { std::env::set_var(name, &value) };
+            unsafe { std::env::set_var(variable, &value) };
         }
-        if let Err(error) = spank.job_control_setenv(of_step(spec), &value, true) {
-            log::debug!("--{} is not in the job's SPANK environment: {error}", spec.name);
+        if let Err(error) = spank.job_control_setenv(of_step(&name), &value, true) {
+            log::debug!("--{name} is not in the job's SPANK environment: {error}");
         }
     }
 }
 
 /// The variable in which Slurm sends an option to slurmstepd (spank(8)).
-fn of_step(spec: &OptionSpec) -> String {
-    format!("_SLURM_SPANK_OPTION_k8s_{}", spec.name.replace('-', "_"))
+fn of_step(name: &str) -> String {
+    format!("_SLURM_SPANK_OPTION_k8s_{}", name.replace('-', "_"))
 }
 
 /// The variable in which Slurm gives an option of sbatch and salloc to the job.
-fn of_job(spec: &OptionSpec) -> String {
-    format!("SLURM_SPANK_{}", of_step(spec))
+fn of_job(name: &str) -> String {
+    format!("SLURM_SPANK_{}", of_step(name))
 }

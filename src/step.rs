@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use slurm_k8s_core::config::{Config, SignalScope};
-use slurm_k8s_core::exit_code;
 use slurm_k8s_core::option::{Batch, Io, JobOptions};
+use slurm_k8s_core::{exit_code, option};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
 
@@ -46,7 +46,7 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         Ok(config) => config,
         Err(node::Unusable { message, hint }) => return Some(refused(exit_code::SITE, message, Some(hint))),
     };
-    if step_id == BATCH && options.batch.unwrap_or(config.pod.batch) == Batch::Host {
+    if step_id == BATCH && options.batch().unwrap_or(config.pod.batch) == Batch::Host {
         return None;
     }
     let step = match describe(spank, step_id, &options) {
@@ -58,7 +58,7 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
     Some(Running {
         shim: config.paths.agent(),
         scope: scope(&config),
-        io: options.io.unwrap_or(config.pod.io),
+        io: options.io().unwrap_or(config.pod.io),
         session: Session::begin(config, &step),
         options,
     })
@@ -96,7 +96,7 @@ fn describe(spank: &SpankHandle, step_id: u32, options: &JobOptions) -> Result<S
         uid: spank.job_uid().map_err(|_| "user")?,
         gid: spank.job_gid().map_err(|_| "group")?,
         groups: spank.job_supplementary_gids().map_err(|_| "groups")?,
-        image: options.image.clone().ok_or("image")?,
+        image: options.image().cloned().ok_or("image")?,
         options: options.clone(),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
@@ -157,8 +157,11 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
     if let Some(first) = first {
         set("ARGV0", &std::ffi::OsString::from_vec(first))?;
     }
-    if let Some(workdir) = &running.options.workdir {
+    if let Some(workdir) = running.options.workdir() {
         set("WORKDIR", workdir.as_os_str())?;
+    }
+    if !running.options.variables().is_empty() {
+        set("ENV", &option::variable::written(running.options.variables()))?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use slurm_k8s_core::option::JobOptions;
+use slurm_k8s_core::policy;
 use slurm_spank::{Context, SpankHandle};
 
 use crate::options::{self, Inherited};
@@ -11,6 +13,7 @@ use crate::{argv, node, report};
 pub fn check(spank: &SpankHandle, inherited: &Inherited) -> Result<(), ()> {
     match options::read(spank, inherited) {
         Ok(options) => {
+            allowed(&options)?;
             options::pass_on(spank, &options);
             Ok(())
         }
@@ -19,6 +22,16 @@ pub fn check(spank: &SpankHandle, inherited: &Inherited) -> Result<(), ()> {
             Err(())
         }
     }
+}
+
+/// What the site does not allow is said here, where it is read at once; the node has the last word.
+fn allowed(options: &JobOptions) -> Result<(), ()> {
+    // Whose job it becomes is not known here (`sbatch --uid`), but root's only if root asks.
+    const SOMEBODY: u32 = u32::MAX;
+    let Ok(config) = node::config() else {
+        return Ok(());
+    };
+    policy::check(&config, options, SOMEBODY).map_err(|error| report::message(&error.to_string(), Some(&error.hint())))
 }
 
 /// Just before srun launches the step: the command must be the image's, and reach the node through the shim.

@@ -1,5 +1,7 @@
 //! The environment of the user's process: Slurm's, but the image's where the host's makes no sense in it.
 
+use serde_bytes::ByteBuf;
+
 /// Names whose host value is wrong in the image, each with its reason; a name that ends with `*` stands for all that
 /// begin so. The image's value holds; without one the name is not set.
 pub const FROM_IMAGE: &[(&str, &str)] = &[
@@ -51,10 +53,14 @@ const FROM_KUBERNETES: &[&str] = &["KUBERNETES_*", "HOSTNAME"];
 /// The search path of an image that has none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// A variable of the user's own: its name, and its value unless it is the one that Slurm gave.
+pub type Own = (ByteBuf, Option<ByteBuf>);
+
 /// `slurm` as Slurm gave it, in its order and with entries that have no `=`; then what only `image`, the container's
-/// own environment, has.
-pub fn merge(slurm: &[serde_bytes::ByteBuf], image: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let from_image = |name: &[u8]| FROM_IMAGE.iter().any(|(pattern, _)| fits(pattern, name));
+/// own environment, has. The user's `own` stand above both.
+pub fn merge(slurm: &[ByteBuf], image: &[Vec<u8>], own: &[Own]) -> Vec<Vec<u8>> {
+    let wanted = |name: &[u8]| own.iter().any(|(own, value)| own == name && value.is_none());
+    let from_image = |name: &[u8]| !wanted(name) && FROM_IMAGE.iter().any(|(pattern, _)| fits(pattern, name));
     let kept = slurm.iter().filter(|entry| !from_image(name(entry)));
     let mut out: Vec<Vec<u8>> = kept.map(|entry| entry.to_vec()).collect();
     for entry in image {
@@ -63,6 +69,11 @@ pub fn merge(slurm: &[serde_bytes::ByteBuf], image: &[Vec<u8>]) -> Vec<Vec<u8>> 
         if !ours && value(&out, name).is_none() {
             out.push(entry.clone());
         }
+    }
+    for (own, value) in own {
+        let Some(value) = value else { continue };
+        out.retain(|entry| name(entry) != own.as_slice());
+        out.push([own.as_slice(), value].join(&b'='));
     }
     if value(&out, b"PATH").is_none() {
         out.push(format!("PATH={DEFAULT_PATH}").into_bytes());
@@ -91,9 +102,15 @@ mod tests {
     use super::*;
 
     fn merged(slurm: &[&str], image: &[&str]) -> Vec<String> {
-        let slurm: Vec<_> = slurm.iter().map(|entry| serde_bytes::ByteBuf::from(entry.as_bytes())).collect();
+        with_own(slurm, image, &[])
+    }
+
+    fn with_own(slurm: &[&str], image: &[&str], own: &[(&str, Option<&str>)]) -> Vec<String> {
+        let bytes = |text: &str| ByteBuf::from(text.as_bytes());
+        let slurm: Vec<_> = slurm.iter().map(|entry| bytes(entry)).collect();
         let image: Vec<_> = image.iter().map(|entry| entry.as_bytes().to_vec()).collect();
-        merge(&slurm, &image).into_iter().map(|entry| String::from_utf8(entry).unwrap()).collect()
+        let own: Vec<_> = own.iter().map(|(name, value)| (bytes(name), value.map(bytes))).collect();
+        merge(&slurm, &image, &own).into_iter().map(|entry| String::from_utf8(entry).unwrap()).collect()
     }
 
     #[test]
@@ -102,6 +119,13 @@ mod tests {
         let image = ["B=image", "PATH=/image", "CUDA=12", "KUBERNETES_PORT=1", "HOSTNAME=p"];
         let expected = ["B=slurm", "E=a=b", "EMPTY=", "odd", "PATH=/image", "CUDA=12"];
         assert_eq!(merged(&slurm, &image), expected);
+    }
+
+    #[test]
+    fn the_users_own_stand_above_all() {
+        let own = [("A", Some("mine")), ("PATH", None), ("NEW", Some("")), ("ABSENT", None)];
+        let expected = ["PATH=/host", "A=mine", "NEW="];
+        assert_eq!(with_own(&["A=slurm", "PATH=/host"], &["A=image", "PATH=/image"], &own), expected);
     }
 
     #[test]

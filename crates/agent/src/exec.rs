@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use rustix::thread::CpuSet;
 use slurm_k8s_agent::link::message::{Failure, Stage, Start, Workdir};
+use slurm_k8s_core::grant::{CONTAINER_RUN_DIR, ENTRYPOINT_FILE};
 
 use crate::environment;
 use crate::task::plain;
@@ -52,7 +53,7 @@ fn read(spec: OwnedFd) -> Result<Start, Failure> {
 }
 
 fn become_command(start: &Start) -> Result<Infallible, Failure> {
-    let env = environment::merge(&start.env, &slurm_k8s_posix::environment());
+    let env = environment::merge(&start.env, &slurm_k8s_posix::environment(), &start.variables);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(start.umask & 0o777));
     change_folder(&start.workdir)?;
     choose_cores(&start.cpus).map_err(failed(Stage::Limits, "the task's cores"))?;
@@ -77,11 +78,21 @@ fn strings<'a>(list: impl Iterator<Item = &'a [u8]>) -> std::io::Result<Vec<CStr
 /// The program and its arguments. As Slurm has it, the path that was found is also the first argument.
 fn command(start: &Start, env: &[Vec<u8>]) -> std::io::Result<(CString, Vec<CString>)> {
     let path = environment::value(env, b"PATH").unwrap_or(environment::DEFAULT_PATH.as_bytes());
-    let (first, rest) = start.argv.split_first().ok_or(std::io::Error::from_raw_os_error(ENOENT))?;
+    let entrypoint = entrypoint();
+    let mut words = entrypoint.iter().map(Vec::as_slice).chain(start.argv.iter().map(|word| word.as_slice()));
+    let first = words.next().ok_or(std::io::Error::from_raw_os_error(ENOENT))?;
     let program = CString::new(look_up(first, path)?.into_os_string().into_vec())?;
     let mut argv = vec![program.clone()];
-    argv.extend(strings(rest.iter().map(|word| word.as_slice()))?);
+    argv.extend(strings(words)?);
     Ok((program, argv))
+}
+
+/// The image's entrypoint, if the user wants it: the runtime has put it there then.
+fn entrypoint() -> Vec<Vec<u8>> {
+    let path = Path::new(CONTAINER_RUN_DIR).join(ENTRYPOINT_FILE);
+    let text = std::fs::read(path).unwrap_or_default();
+    let words = text.split_inclusive(|byte| *byte == 0);
+    words.map(|word| word.strip_suffix(b"\0").unwrap_or(word).to_vec()).collect()
 }
 
 fn change_folder(workdir: &Workdir) -> Result<(), Failure> {

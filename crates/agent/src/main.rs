@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use slurm_k8s_core::grant::CONTAINER_RUN_DIR;
+
 mod agent;
 mod environment;
 mod exec;
@@ -13,13 +15,10 @@ mod spawn;
 mod task;
 mod tree;
 
-/// Where the run folder is in the container.
-const RUN_DIR: &str = "/.slurm-k8s";
-
 fn main() -> ExitCode {
     // First of all: the environment of a container is the image's, which must not make this binary something else.
     if std::process::id() == 1 {
-        return agent::main(Path::new(RUN_DIR));
+        return agent::main(Path::new(CONTAINER_RUN_DIR));
     }
     // Before the arguments: they are the user's command.
     if std::env::var_os(shim::RUN_DIR).is_some() {
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
     match words.next().as_ref().and_then(|word| word.to_str()) {
         Some("exec") => exec::main(),
         // For Pods that share a process namespace, and for tests.
-        Some("agent") => agent::main(Path::new(&words.next().unwrap_or_else(|| RUN_DIR.into()))),
+        Some("agent") => agent::main(Path::new(&words.next().unwrap_or_else(|| CONTAINER_RUN_DIR.into()))),
         Some("--version") => {
             println!("slurm-k8s-agent {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

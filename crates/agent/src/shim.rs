@@ -16,7 +16,7 @@ use slurm_k8s_agent::link::message::{
     End, Failure, Hello, Ids, Io, Message, Role, Scope, Stage, Start, VERSION, Workdir,
 };
 use slurm_k8s_agent::link::socket::{Link, LinkError};
-use slurm_k8s_core::exit_code;
+use slurm_k8s_core::{exit_code, option};
 use slurm_k8s_posix::Received;
 
 use crate::task::plain;
@@ -110,6 +110,7 @@ fn start(task: u32) -> Start {
         task,
         argv: command(),
         env: env.filter(|entry| !entry.starts_with(PREFIX.as_bytes())).collect(),
+        variables: variables(),
         workdir: workdir(),
         umask: umask.as_raw_mode(),
         rlimits: (0..LIMITS).filter_map(limit).collect(),
@@ -124,6 +125,13 @@ fn start(task: u32) -> Start {
 fn command() -> Vec<ByteBuf> {
     let words = std::env::args_os().skip(1);
     variable("ARGV0").into_iter().chain(words).map(|word| ByteBuf::from(word.into_vec())).collect()
+}
+
+/// The plugin has checked them; what is no list all the same is none.
+fn variables() -> Vec<(ByteBuf, Option<ByteBuf>)> {
+    let text = variable("ENV").map(OsString::into_vec).unwrap_or_default();
+    let list = if text.is_empty() { Vec::new() } else { option::variable::parse(&text).unwrap_or_default() };
+    list.into_iter().map(|own| (ByteBuf::from(own.name.into_bytes()), own.value.map(ByteBuf::from))).collect()
 }
 
 fn workdir() -> Workdir {

@@ -59,6 +59,20 @@ impl ApiError {
         }
     }
 
+    /// Whether the request certainly did not arrive.
+    #[must_use]
+    pub fn never_arrived(&self) -> bool {
+        use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable);
+            }
+            cause = error.source();
+        }
+        matches!(self, Self::Status { code, .. } if *code < 500)
+    }
+
     /// The HTTP status, if the server gave one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -88,6 +102,8 @@ pub struct Pods {
     api: Api<Pod>,
     events: Api<Event>,
     timeout: Duration,
+    kubeconfig: PathBuf,
+    namespace: String,
 }
 
 impl Pods {
@@ -95,7 +111,19 @@ impl Pods {
     pub async fn connect(kubeconfig: &Path, namespace: &str, timeout: Duration) -> Result<Self, ApiError> {
         let client = client(kubeconfig, timeout).await?;
         let events = Api::namespaced(client.clone(), namespace);
-        Ok(Self { api: Api::namespaced(client, namespace), events, timeout })
+        let api = Api::namespaced(client, namespace);
+        Ok(Self { api, events, timeout, kubeconfig: kubeconfig.to_owned(), namespace: namespace.to_owned() })
+    }
+
+    /// The same with another deadline for each request.
+    #[must_use]
+    pub fn patient(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    /// The same with the kubeconfig read again, on a new connection.
+    pub async fn again(&self) -> Result<Self, ApiError> {
+        Self::connect(&self.kubeconfig, &self.namespace, self.timeout).await
     }
 
     /// The Pods' namespaced API, for a watch.

@@ -1,9 +1,13 @@
 //! Creating the Pod: safe to repeat, also when an answer was lost.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
 use k8s_openapi::api::core::v1::Pod;
 use slurm_k8s_core::grant::{Grant, NONCE_ANNOTATION};
 
 use crate::api::{ApiError, Pods};
+use crate::removal::Target;
 use crate::rundir::{RunDir, RunDirError};
 
 /// Why there is no Pod.
@@ -43,7 +47,7 @@ pub struct Created {
 }
 
 /// How many names are tried: a requeued job's earlier Pod may still be there.
-const NAMES: u32 = 4;
+pub const NAMES: u32 = 4;
 
 /// What is sent, and what must be on the node before.
 pub struct Creation {
@@ -52,7 +56,9 @@ pub struct Creation {
     /// The grant, for the same name.
     pub grant: Grant,
     /// Where the grant is written.
-    pub run_dir: std::sync::Arc<std::sync::Mutex<RunDir>>,
+    pub run_dir: Arc<Mutex<RunDir>>,
+    /// Whether a request may have made a Pod that was never confirmed.
+    pub uncertain: Arc<AtomicBool>,
     name: String,
     variant: u32,
 }
@@ -60,8 +66,8 @@ pub struct Creation {
 impl Creation {
     /// A Pod and its grant.
     #[must_use]
-    pub fn new(pod: Pod, grant: Grant, run_dir: std::sync::Arc<std::sync::Mutex<RunDir>>) -> Self {
-        Self { name: grant.pod.clone(), pod, grant, run_dir, variant: 0 }
+    pub fn new(pod: Pod, grant: Grant, run_dir: Arc<Mutex<RunDir>>) -> Self {
+        Self { name: grant.pod.clone(), pod, grant, run_dir, uncertain: Arc::default(), variant: 0 }
     }
 
     /// Sends the Pod once per name. A name that another Pod has is success if the nonce is ours: an earlier
@@ -71,10 +77,13 @@ impl Creation {
             if let Ok(mut run_dir) = self.run_dir.lock() {
                 run_dir.write_grant(&self.grant)?;
             }
+            // Until the answer says otherwise: the request may be cut off at any moment.
+            let before = self.uncertain.swap(true, Ordering::Relaxed);
             let error = match pods.create(&self.pod).await {
                 Ok(pod) => return Ok(self.created(&pod)),
                 Err(error) => error,
             };
+            self.uncertain.store(before || !error.never_arrived(), Ordering::Relaxed);
             if error.status() != Some(409) {
                 return Err(error.into());
             }
@@ -86,6 +95,12 @@ impl Creation {
             }
         }
         Err(CreateError::NameTaken { name: self.name.clone() })
+    }
+
+    /// The Pod that may be there before one is confirmed.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target::Perhaps { name: self.name.clone(), nonce: self.grant.nonce.clone() }
     }
 
     fn rename(&mut self) {
@@ -104,7 +119,8 @@ impl Creation {
     }
 }
 
-fn nonce(pod: &Pod) -> Option<&str> {
+/// What ties a Pod to its slurmstepd.
+pub fn nonce(pod: &Pod) -> Option<&str> {
     let annotations = pod.metadata.annotations.as_ref()?;
     annotations.get(NONCE_ANNOTATION).map(String::as_str)
 }

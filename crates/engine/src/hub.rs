@@ -14,6 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::cpuset;
 use crate::journal::Journal;
 use crate::observe::Observed;
 use crate::peer::{Receiver, Sender, split};
@@ -26,10 +27,10 @@ const POST_MORTEM: Duration = Duration::from_secs(3);
 
 /// What happened at one of the ends.
 pub enum Event {
-    Shim { task: u32, sender: Sender },
+    Shim { task: u32, sender: Sender, pid: Pid },
     FromShim { task: u32, message: Message, descriptors: Vec<OwnedFd> },
     ShimGone { task: u32 },
-    Agent { sender: Sender, pidfd: OwnedFd, ids: Ids },
+    Agent { sender: Sender, pid: Pid, pidfd: OwnedFd, ids: Ids },
     FromAgent(Message),
     AgentGone,
     Pod(Observed),
@@ -57,6 +58,7 @@ pub struct Hub<'a> {
     expected: u32,
     door: Door,
     tasks: BTreeMap<u32, Task>,
+    first_shim: Option<Pid>,
     agent: Option<Sender>,
     agent_seen: bool,
     agent_pid: Option<OwnedFd>,
@@ -74,6 +76,7 @@ impl<'a> Hub<'a> {
             expected,
             door,
             tasks: BTreeMap::new(),
+            first_shim: None,
             agent: None,
             agent_seen: false,
             agent_pid: None,
@@ -133,19 +136,20 @@ impl<'a> Hub<'a> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Shim { task, sender } => self.shim_came(task, sender),
+            Event::Shim { task, sender, pid } => self.shim_came(task, sender, pid),
             Event::FromShim { task, message, descriptors } => {
                 self.shim_said(task, message, descriptors);
             }
             Event::ShimGone { task } => self.shim_gone(task),
-            Event::Agent { sender, pidfd, ids } => self.agent_came(sender, pidfd, &ids),
+            Event::Agent { sender, pid, pidfd, ids } => self.agent_came(sender, pid, pidfd, &ids),
             Event::FromAgent(message) => self.agent_said(message),
             Event::AgentGone => self.agent_gone(),
             Event::Pod(observed) => self.observed(observed),
         }
     }
 
-    fn shim_came(&mut self, task: u32, sender: Sender) {
+    fn shim_came(&mut self, task: u32, sender: Sender, pid: Pid) {
+        self.first_shim.get_or_insert(pid);
         if let Some(refusal) = &self.refusal {
             sender.send(Message::Refused(refusal.clone()), Vec::new());
         } else if let Some(text) = &self.notice {
@@ -193,7 +197,7 @@ impl<'a> Hub<'a> {
         }
     }
 
-    fn agent_came(&mut self, sender: Sender, pidfd: OwnedFd, ids: &Ids) {
+    fn agent_came(&mut self, sender: Sender, pid: Pid, pidfd: OwnedFd, ids: &Ids) {
         if self.agent_seen {
             return;
         }
@@ -206,8 +210,18 @@ impl<'a> Hub<'a> {
             return;
         }
         self.journal.write("agent", &[]);
+        self.confine(pid);
         self.agent = Some(sender);
         self.forward_starts();
+    }
+
+    /// Slurm's cores for the container, before anything runs in it.
+    fn confine(&self, agent: Pid) {
+        let Some(shim) = self.first_shim else { return };
+        match cpuset::confine(agent.as_raw_pid(), shim.as_raw_pid()) {
+            Ok(cores) => self.journal.write("cpuset", &[("cores", Value::from(cores))]),
+            Err(error) => log::warn!("the Pod's cores are not confined to Slurm's: {error}"),
+        }
     }
 
     fn forward_starts(&mut self) {
@@ -368,7 +382,8 @@ async fn attend(stream: UnixStream, role: Role, door: &Door, events: &mpsc::Send
     match role {
         Role::Shim => {
             let task = hello.task;
-            let _ = events.send(Event::Shim { task, sender }).await;
+            let pid: Pid = credentials.pid;
+            let _ = events.send(Event::Shim { task, sender, pid }).await;
             relay(&mut receiver, events, |message, descriptors| Event::FromShim { task, message, descriptors }).await;
             let _ = events.send(Event::ShimGone { task }).await;
         }
@@ -378,7 +393,7 @@ async fn attend(stream: UnixStream, role: Role, door: &Door, events: &mpsc::Send
                 return Err("the agent's process is gone");
             };
             let ids = hello.ids;
-            let _ = events.send(Event::Agent { sender, pidfd, ids }).await;
+            let _ = events.send(Event::Agent { sender, pid, pidfd, ids }).await;
             relay(&mut receiver, events, |message, _| Event::FromAgent(message)).await;
             let _ = events.send(Event::AgentGone).await;
         }

@@ -5,14 +5,17 @@
 
 mod api;
 mod complaints;
+mod cpuset;
 mod create;
 mod hub;
 mod journal;
+mod mounts;
 mod observe;
 mod peer;
 mod plan;
 pub mod proctrack;
 mod refusal;
+mod removal;
 mod rundir;
 mod session;
 mod signals;

@@ -8,10 +8,14 @@ use rustix::process::{Resource, getrlimit};
 use slurm_k8s_agent::link::message::Refusal;
 use slurm_k8s_core::config::Config;
 use slurm_k8s_core::exit_code;
-use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount, Source};
+use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount};
 use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::option::JobOptions;
+use slurm_k8s_core::option::mount::MountRequest;
 use slurm_k8s_core::pod::{PodRequest, build};
+use slurm_k8s_core::policy;
+
+use crate::mounts::Rules;
 
 /// A step on this node, as slurmstepd knows it.
 #[derive(Debug, Clone)]
@@ -59,51 +63,89 @@ pub fn check_node(config: &Config) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuses what the site does not allow; the submitting side was perhaps never asked.
+pub fn check_policy(config: &Config, step: &Step) -> Result<(), Refusal> {
+    policy::check(config, &step.options, step.uid).map_err(|error| Refusal {
+        code: exit_code::OPTION,
+        message: error.to_string(),
+        hint: Some(error.hint()),
+    })
+}
+
+/// The namespace of the step's Pod.
+pub fn namespace<'a>(config: &'a Config, step: &'a Step) -> &'a str {
+    step.options.namespace().unwrap_or(&config.kubernetes.namespace)
+}
+
 /// The Pod to send.
-pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Result<Pod, Refusal> {
-    if step.uid == 0 && !config.pod.allow_root {
-        return Err(Refusal {
-            code: exit_code::OPTION,
-            message: "root's jobs may not run in Pods here".into(),
-            hint: Some("submit as an ordinary user, or have the admin set pod.allow_root".into()),
-        });
-    }
+pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Pod {
+    let options = &step.options;
     let kubernetes = &config.kubernetes;
-    Ok(build(&PodRequest {
-        namespace: kubernetes.namespace.clone(),
+    build(&PodRequest {
+        namespace: namespace(config, step).to_owned(),
         name: name.to_owned(),
         nonce: nonce.to_owned(),
         node: kubernetes.node_name.clone().unwrap_or_else(|| step.node.clone()),
         image: step.image.clone(),
-        pull: step.options.pull.unwrap_or(config.pod.pull),
+        pull: options.pull().unwrap_or(config.pod.pull),
         job_id: step.job_id,
         step_id: step.step_id,
         node_index: step.node_index,
         array: step.array,
-        user: login(step.uid).map_or_else(|| step.uid.to_string(), |user| user.name),
+        user: user_name(step.uid),
         uid: step.uid,
         gid: step.gid,
         groups: step.groups.clone(),
         memory_bytes: step.memory_bytes,
         cluster: config.cluster.clone(),
         runtime_class: kubernetes.runtime_class.clone(),
-        network: config.pod.network,
+        network: options.network().unwrap_or(config.pod.network),
+        priority_class: options.priority_class().map(str::to_owned),
+        readonly: options.readonly().unwrap_or(false),
+        entrypoint: options.entrypoint().unwrap_or(false),
+        keep: options.keep().unwrap_or(false),
         grace: std::time::Duration::from_secs(5),
         cpu_request: kubernetes.cpu_request.clone(),
         memory_request: kubernetes.memory_request.clone(),
-    }))
+    })
 }
 
-/// The grant for that Pod.
-pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Path) -> Grant {
-    let site = config.pod.mounts.iter().map(|path| (path, false));
-    let script = step.script.iter().map(|path| (path, true));
-    let mounts = site
-        .chain(script)
-        .map(|(path, read_only)| Mount { source: Source::Site(path.clone()), target: path.clone(), read_only })
-        .collect();
+/// Whose rights the user's own mounts are opened with, and where they may come from.
+pub fn rules(config: &Config, step: &Step) -> Rules {
+    let home = login(step.uid).map(|user| user.dir);
+    Rules {
+        user: user_name(step.uid),
+        uid: step.uid,
+        gid: step.gid,
+        groups: step.groups.clone(),
+        allowed: config.pod.mounts.iter().chain(&config.policy.mounts).chain(&home).cloned().collect(),
+        site: config.pod.mounts.clone(),
+    }
+}
+
+/// What is to be mounted with the user's rights: the user's own mounts, and the home folder if it is wanted and not in
+/// a file system of the site's.
+pub fn user_mounts(config: &Config, step: &Step) -> Vec<MountRequest> {
+    let home = login(step.uid).map(|user| user.dir).filter(|_| step.options.mount_home() == Some(true));
+    let home = home.filter(|home| !config.pod.mounts.iter().any(|site| home.starts_with(site)));
+    let home = home.map(|home| MountRequest { source: home.clone(), target: home, read_only: false });
+    step.options.mounts().iter().cloned().chain(home).collect()
+}
+
+/// The site's mounts; without the one that has the home folder, if the user does not want that.
+fn site_mounts(config: &Config, step: &Step) -> Vec<Mount> {
+    let unwanted = login(step.uid).map(|user| user.dir).filter(|_| step.options.mount_home() == Some(false));
+    let wanted = |site: &&PathBuf| !unwanted.as_ref().is_some_and(|home| home.starts_with(site));
+    let mount = |path: &PathBuf| Mount { source: path.clone(), target: path.clone(), read_only: false };
+    config.pod.mounts.iter().filter(wanted).map(mount).collect()
+}
+
+/// The grant for that Pod; `mounts` are the user's own.
+pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Path, mounts: Vec<Mount>) -> Grant {
+    let script = step.script.iter().map(|path| Mount { source: path.clone(), target: path.clone(), read_only: true });
+    let mounts = site_mounts(config, step).into_iter().chain(script).chain(mounts).collect();
     Grant {
-        namespace: config.kubernetes.namespace.clone(),
+        namespace: namespace(config, step).to_owned(),
         pod: name.to_owned(),
         nonce: nonce.to_owned(),
         uid: step.uid,
@@ -111,13 +153,17 @@ pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Pa
         groups: step.groups.clone(),
         identity: identity(step),
         rlimits: limits(),
-        cpus: None,
+        entrypoint: step.options.entrypoint().unwrap_or(false),
         oom_score_adj: None,
-        shm_bytes: step.memory_bytes,
+        shm_bytes: step.options.shm_bytes().or(step.memory_bytes),
         run_dir: run_dir.to_owned(),
         agent: config.paths.agent(),
         mounts,
     }
+}
+
+fn user_name(uid: u32) -> String {
+    login(uid).map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 fn login(uid: u32) -> Option<nix::unistd::User> {

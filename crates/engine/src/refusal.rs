@@ -3,6 +3,8 @@
 use slurm_k8s_agent::link::message::{Ids, Refusal, VERSION};
 use slurm_k8s_core::exit_code;
 
+use crate::mounts::MountsError;
+
 fn refusal(code: u8, message: String, hint: Option<&str>) -> Refusal {
     Refusal { code, message, hint: hint.map(str::to_owned) }
 }
@@ -13,12 +15,33 @@ pub fn because(code: u8, error: &dyn std::error::Error, hint: Option<&str>) -> R
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        if !message.contains(&text) {
+        // Some libraries name their cause again, and a page about it.
+        let (text, _) = text.split_once(": https://").unwrap_or((&text, ""));
+        let repeats = error.source().is_some_and(|cause| text.contains(&cause.to_string()));
+        if !repeats && !message.contains(text) {
             message = format!("{message}: {text}");
         }
         cause = error.source();
     }
     refusal(code, message, hint)
+}
+
+/// A mount of the user's own that cannot be had.
+pub fn mounts(error: &MountsError) -> Refusal {
+    match error {
+        MountsError::Node { .. } => {
+            because(exit_code::SITE, error, Some("ask the site's admin: this node cannot mount"))
+        }
+        MountsError::Silent => {
+            because(exit_code::SITE, error, Some("a shared file system hangs on this node; ask the site's admin"))
+        }
+        MountsError::NoPlace { .. } => {
+            because(exit_code::OPTION, error, Some("make it first, or mount somewhere else"))
+        }
+        MountsError::Unreachable { .. } | MountsError::Outside { .. } => {
+            because(exit_code::OPTION, error, Some("name a folder or file that you can reach on the node yourself"))
+        }
+    }
 }
 
 /// The container ended and nobody knows how.

@@ -6,6 +6,7 @@
 use std::io::{PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,9 +24,11 @@ use crate::api::{ApiError, Pods};
 use crate::create::{CreateError, Created, Creation};
 use crate::hub::{Door, Hub, listen};
 use crate::journal::Journal;
+use crate::mounts::Mounts;
 use crate::observe::{Patience, creation_failed, observe};
 use crate::plan::{self, Step};
 use crate::refusal;
+use crate::removal::{Target, remove};
 use crate::rundir::{RunDir, RunDirError, Sockets, random};
 
 /// How long the agent has to leave by itself after its last task, before it is killed.
@@ -57,6 +60,8 @@ struct Work {
     tasks: u32,
     config: Config,
     journal: Journal,
+    mounts: Mounts,
+    keep: bool,
 }
 
 impl Session {
@@ -98,6 +103,7 @@ impl Open {
 
 fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     plan::check_node(&config)?;
+    plan::check_policy(&config, step)?;
     let on_node = |error: RunDirError| {
         let hint = "ask the site's admin: this node cannot prepare Pods";
         refusal::because(exit_code::SITE, &error, Some(hint))
@@ -111,13 +117,16 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         &name::step(step.job_id, step.step_id),
         &name,
     );
-    let namespace = config.kubernetes.namespace.clone();
+    let namespace = plan::namespace(&config, step).to_owned();
     let owner = (step.uid, step.gid);
+    let folder = config.paths.run.join("mounts").join(format!("{name}-{nonce}"));
+    let (mounts, granted) = Mounts::make(&folder, plan::rules(&config, step), &plan::user_mounts(&config, step))
+        .map_err(|error| refusal::mounts(&error))?;
     let (run_dir, sockets) =
         RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes()).map_err(on_node)?;
     let path = run_dir.path().to_owned();
-    let grant = plan::grant(&config, step, &name, &nonce, &path);
-    let pod = plan::pod(&config, step, &name, &nonce)?;
+    let grant = plan::grant(&config, step, &name, &nonce, &path, granted);
+    let pod = plan::pod(&config, step, &name, &nonce);
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {
@@ -132,8 +141,9 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         .enable_time()
         .build()
         .map_err(|error| remove(refusal::because(exit_code::SITE, &error, None)))?;
-    let (pods, created) =
-        runtime.block_on(first_attempt(&config, &mut creation)).map_err(|error| remove(creation_failed(&error)))?;
+    let (pods, created) = runtime
+        .block_on(first_attempt(&config, &namespace, &mut creation))
+        .map_err(|error| remove(creation_failed(&error)))?;
     journal.write(
         "posted",
         &[
@@ -143,7 +153,9 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         ],
     );
     let door = Door { token, ids: ids(step) };
-    let work = Work { runtime, pods, sockets, creation, created, door, tasks: step.tasks, config, journal };
+    let keep = step.options.keep().unwrap_or(false);
+    let work =
+        Work { runtime, pods, sockets, creation, created, door, tasks: step.tasks, config, journal, mounts, keep };
     spawn(path, work)
         .map_err(|error| refusal::because(exit_code::SITE, &error, Some("the node is out of processes or memory")))
 }
@@ -156,10 +168,13 @@ fn ids(step: &Step) -> Ids {
     Ids { uid: step.uid, gid: step.gid, groups }
 }
 
-async fn first_attempt(config: &Config, creation: &mut Creation) -> Result<(Pods, Option<Created>), CreateError> {
+async fn first_attempt(
+    config: &Config,
+    namespace: &str,
+    creation: &mut Creation,
+) -> Result<(Pods, Option<Created>), CreateError> {
     let kubernetes = &config.kubernetes;
-    let (path, namespace) = (&kubernetes.kubeconfig, &kubernetes.namespace);
-    let pods = Pods::connect(path, namespace, kubernetes.request_timeout).await?;
+    let pods = Pods::connect(&kubernetes.kubeconfig, namespace, kubernetes.request_timeout).await?;
     let limit = kubernetes.request_timeout;
     match tokio::time::timeout(limit, creation.attempt(&pods)).await {
         Ok(Ok(created)) => Ok((pods, Some(created))),
@@ -185,8 +200,9 @@ fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
 
 fn run(work: Work, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
-    let Work { runtime, pods, sockets, creation, created, door, tasks, config, journal } = work;
+    let Work { runtime, pods, sockets, creation, created, door, tasks, config, journal, mounts, keep } = work;
     let run_dir = Arc::clone(&creation.run_dir);
+    let (unconfirmed, uncertain) = (creation.target(), Arc::clone(&creation.uncertain));
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let (name, mut named) = tokio::sync::watch::channel(created.clone());
@@ -205,8 +221,15 @@ fn run(work: Work, finished: OwnedFd) {
         }
         let created = named.borrow_and_update().clone();
         leave(hub.into_agent());
-        delete(&pods, created, &journal).await;
+        let perhaps = uncertain.load(Ordering::Relaxed).then_some(unconfirmed);
+        let target = created.map(Target::Known).or(perhaps);
+        match target {
+            Some(_) if keep => journal.write("kept", &[]),
+            Some(target) => remove(&pods, target, &journal).await,
+            None => {}
+        }
     });
+    drop(mounts);
     if let Ok(mut run_dir) = run_dir.lock() {
         run_dir.remove();
     }
@@ -254,23 +277,5 @@ fn leave(agent: Option<OwnedFd>) {
     if !gone() {
         let _ = pidfd_send_signal(&pidfd, Signal::KILL);
         gone();
-    }
-}
-
-async fn delete(pods: &Pods, created: Option<Created>, journal: &Journal) {
-    let Some(created) = created else { return };
-    let mut pause = Duration::from_millis(200);
-    for _ in 0..4 {
-        match pods.delete(&created.name, Some(created.uid.as_str())).await {
-            Ok(()) => return journal.write("deleted", &[]),
-            Err(error) => {
-                journal.write("delete_failed", &[("error", Value::from(error.to_string()))]);
-                if !error.retryable() {
-                    return;
-                }
-            }
-        }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
     }
 }

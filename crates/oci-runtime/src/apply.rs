@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use slurm_k8s_core::grant::{CONTAINER_AGENT, CONTAINER_RUN_DIR, Grant, Limit, Source};
+use slurm_k8s_core::grant::{CONTAINER_AGENT, CONTAINER_RUN_DIR, Grant, Limit};
 
+use crate::command;
 use crate::identity::{self, IdentityError};
 use crate::rootfs::{self, RootfsError};
 
@@ -22,15 +23,15 @@ pub enum ApplyError {
     /// `config.json` is not as the OCI runtime specification has it.
     #[error("the bundle's config.json has no {0}")]
     Shape(&'static str),
-    /// A kind of mount that this release does not know.
-    #[error("the grant has a mount by descriptor, which this release of slurm-k8s-runtime cannot make")]
-    Descriptor,
     /// The image's root could not be read.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
     /// passwd or group could not be written.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The image's entrypoint could not be kept.
+    #[error("cannot write {0}")]
+    Entrypoint(PathBuf, #[source] std::io::Error),
 }
 
 /// Edits `config`; files that the container needs are written into the grant's run folder.
@@ -39,7 +40,7 @@ pub fn apply(config: &mut Value, grant: &Grant, bundle: &Path) -> Result<(), App
     let read_only = config.pointer("/root/readonly").and_then(Value::as_bool).unwrap_or(false);
     user(config, grant)?;
     limits(config, grant)?;
-    cpus(config, grant)?;
+    command::replace(config, grant)?;
     let mounts = config.get_mut("mounts").and_then(Value::as_array_mut).ok_or(ApplyError::Shape("mounts"))?;
     if let Some(bytes) = grant.shm_bytes {
         shm(mounts, bytes);
@@ -59,10 +60,7 @@ pub fn apply(config: &mut Value, grant: &Grant, bundle: &Path) -> Result<(), App
             "options": ["nosuid", "nodev", "mode=1777"] }));
     }
     for mount in &grant.mounts {
-        match &mount.source {
-            Source::Site(path) => mounts.push(bind(path, &mount.target, "rbind", "rslave", mount.read_only)),
-            Source::Descriptor { .. } => return Err(ApplyError::Descriptor),
-        }
+        mounts.push(bind(&mount.source, &mount.target, "rbind", "rslave", mount.read_only));
     }
     Ok(())
 }
@@ -73,7 +71,7 @@ fn bind(source: &Path, target: &Path, kind: &str, propagation: &str, read_only: 
         "options": [kind, propagation, write, "nosuid", "nodev"] })
 }
 
-fn process(config: &mut Value) -> Result<&mut Map<String, Value>, ApplyError> {
+pub fn process(config: &mut Value) -> Result<&mut Map<String, Value>, ApplyError> {
     config.get_mut("process").and_then(Value::as_object_mut).ok_or(ApplyError::Shape("process"))
 }
 
@@ -139,19 +137,6 @@ fn own_hard(name: &str) -> Option<u64> {
     getrlimit(resource).maximum
 }
 
-fn cpus(config: &mut Value, grant: &Grant) -> Result<(), ApplyError> {
-    let Some(cpus) = &grant.cpus else {
-        return Ok(());
-    };
-    let linux = config.get_mut("linux").and_then(Value::as_object_mut).ok_or(ApplyError::Shape("linux"))?;
-    let resources = linux.entry("resources").or_insert_with(|| json!({}));
-    let resources = resources.as_object_mut().ok_or(ApplyError::Shape("linux.resources"))?;
-    let cpu = resources.entry("cpu").or_insert_with(|| json!({}));
-    let cpu = cpu.as_object_mut().ok_or(ApplyError::Shape("linux.resources.cpu"))?;
-    cpu.insert("cpus".into(), json!(cpus));
-    Ok(())
-}
-
 /// containerd binds the sandbox's 64 MiB; `PyTorch`'s loaders need the job's own size.
 fn shm(mounts: &mut Vec<Value>, bytes: u64) {
     mounts.retain(|mount| mount.get("destination").and_then(Value::as_str) != Some("/dev/shm"));
@@ -177,12 +162,12 @@ pub fn sample() -> Grant {
             groups: [(1000, "alice".to_owned())].into(),
         },
         rlimits: [("RLIMIT_CORE".to_owned(), Limit { soft: Some(0), hard: Some(0) })].into(),
-        cpus: Some("2-3".into()),
+        entrypoint: false,
         oom_score_adj: None,
         shm_bytes: Some(1 << 30),
         run_dir: "/nonexistent".into(),
         agent: "/usr/libexec/slurm-k8s/slurm-k8s-agent".into(),
-        mounts: vec![Mount { source: Source::Site("/home".into()), target: "/home".into(), read_only: false }],
+        mounts: vec![Mount { source: "/home".into(), target: "/home".into(), read_only: false }],
     }
 }
 
@@ -214,7 +199,7 @@ mod tests {
         let config = applied(1000).unwrap();
         assert_eq!(config["process"]["user"], json!({ "uid": 1000, "gid": 1000, "additionalGids": [1000, 6000] }));
         assert_eq!(config["process"]["rlimits"], json!([{ "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }]));
-        assert_eq!(config["linux"]["resources"]["cpu"]["cpus"], "2-3");
+        assert_eq!(config["process"]["args"], json!([CONTAINER_AGENT]));
         assert_eq!(config["unknown"], json!([1]));
         assert_eq!(mount(&config, "/dev/shm")["type"], "tmpfs");
         assert_eq!(mount(&config, "/tmp")["type"], "tmpfs");

@@ -6,6 +6,7 @@
 
 mod apply;
 mod arguments;
+mod command;
 mod exec;
 mod identity;
 mod rootfs;

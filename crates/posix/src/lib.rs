@@ -3,8 +3,10 @@
 use std::io;
 
 mod exec;
+mod user;
 
 pub use exec::{environment, execve};
+pub use user::as_user;
 
 /// Sends a signal by its number (also a real-time one) to a process; a negative `pid` means a process group, -1 every
 /// process that can be reached (kill(2)).
@@ -100,21 +102,32 @@ pub fn ended(status: i32) -> Result<u8, i32> {
     }
 }
 
+/// Blocks every signal in this thread.
+pub fn block_signals() -> io::Result<()> {
+    all_signals_blocked().map(drop)
+}
+
 /// Blocks every signal in this thread and returns a descriptor that tells them: read them with [`next_signal`].
 pub fn take_signals() -> io::Result<std::os::fd::OwnedFd> {
     use std::os::fd::FromRawFd as _;
-    // SAFETY: the set is filled before it is used; the descriptor is new and nobody else's.
+    let set = all_signals_blocked()?;
+    // SAFETY: the set is a local that outlives the call; the descriptor is new and nobody else's.
     unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigfillset(&raw mut set);
-        if libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
         match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
             -1 => Err(io::Error::last_os_error()),
             fd => Ok(std::os::fd::OwnedFd::from_raw_fd(fd)),
         }
     }
+}
+
+fn all_signals_blocked() -> io::Result<libc::sigset_t> {
+    // SAFETY: the set is filled before it is used, and no old one is asked for.
+    let (set, error) = unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut set);
+        (set, libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()))
+    };
+    if error == 0 { Ok(set) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
 /// A signal that was read from a descriptor of [`take_signals`].

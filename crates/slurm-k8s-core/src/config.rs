@@ -29,6 +29,8 @@ pub struct Config {
     pub paths: Paths,
     /// What Pods are like.
     pub pod: Pods,
+    /// What users may ask for.
+    pub policy: Policy,
     /// Signals.
     pub signal: Signals,
     /// The node's log.
@@ -105,8 +107,26 @@ pub struct Pods {
     pub pull: Pull,
     /// The Pods' network.
     pub network: Network,
+}
+
+/// `[policy]`: checked by [`crate::policy`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// Patterns of images; none allows all.
+    pub images: Vec<String>,
+    /// Only images with a digest.
+    pub digest_only: bool,
+    /// Folders that users may mount from, besides the site's own mounts.
+    pub mounts: Vec<PathBuf>,
+    /// Namespaces besides the configured one.
+    pub namespaces: Vec<String>,
+    /// Priority classes.
+    pub priority_classes: Vec<String>,
+    /// Whether `--k8s-network=host` is allowed.
+    pub host_network: bool,
     /// Whether root may have Pods.
-    pub allow_root: bool,
+    pub root: bool,
 }
 
 /// `[signal]`.
@@ -150,6 +170,7 @@ impl Default for Config {
             kubernetes: Kubernetes::default(),
             paths: Paths::default(),
             pod: Pods::default(),
+            policy: Policy::default(),
             signal: Signals::default(),
             log: Log::default(),
         }
@@ -185,14 +206,7 @@ impl Default for Paths {
 
 impl Default for Pods {
     fn default() -> Self {
-        Self {
-            mounts: Vec::new(),
-            io: Io::Tee,
-            batch: Batch::Pod,
-            pull: Pull::Missing,
-            network: Network::Pod,
-            allow_root: false,
-        }
+        Self { mounts: Vec::new(), io: Io::Tee, batch: Batch::Pod, pull: Pull::Missing, network: Network::Pod }
     }
 }
 

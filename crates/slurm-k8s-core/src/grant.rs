@@ -14,6 +14,10 @@ pub const NONCE_ANNOTATION: &str = "spank-k8s.io/nonce";
 pub const CONTAINER_RUN_DIR: &str = "/.slurm-k8s";
 /// The agent in the container.
 pub const CONTAINER_AGENT: &str = "/.slurm-k8s/agent";
+/// The Pod's only argument if the image's entrypoint is wanted: containerd puts it behind the entrypoint.
+pub const ENTRYPOINT_END: &str = "--";
+/// The file in the run folder with the image's entrypoint, each word ended by NUL; only if it is wanted.
+pub const ENTRYPOINT_FILE: &str = "entrypoint";
 /// The socket in the run folder that the agent connects to.
 pub const AGENT_SOCKET: &str = "agent.sock";
 /// The socket in the run folder that the shims connect to.
@@ -41,8 +45,8 @@ pub struct Grant {
     pub identity: Identity,
     /// Resource limits by their OCI name (`RLIMIT_NOFILE`).
     pub rlimits: BTreeMap<String, Limit>,
-    /// The cores the container may use, as a list (`0-3,8`); none leaves the cpuset alone.
-    pub cpus: Option<String>,
+    /// Whether the image's entrypoint is wanted.
+    pub entrypoint: bool,
     /// `oom_score_adj` of the container's first process.
     pub oom_score_adj: Option<i32>,
     /// The size of `/dev/shm` in bytes; none leaves the runtime's 64 MiB.
@@ -85,27 +89,10 @@ pub struct Limit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
-    /// Where it comes from.
-    pub source: Source,
+    /// Where it comes from: a path that nobody but the admin and slurmstepd can change. Mounts below it follow (rslave).
+    pub source: PathBuf,
     /// Where it is in the container; absolute.
     pub target: PathBuf,
     /// Whether it is read-only.
     pub read_only: bool,
-}
-
-/// The source of a mount.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Source {
-    /// A path that only the admin can change (site mounts); mounts below it follow (rslave).
-    Site(PathBuf),
-    /// An open descriptor of slurmstepd, opened with the user's own rights.
-    Descriptor {
-        /// slurmstepd's process id.
-        pid: u32,
-        /// Its start time in clock ticks since boot, so that a reused pid is noticed.
-        start_time: u64,
-        /// The descriptor's number there.
-        fd: i32,
-    },
 }

@@ -102,6 +102,28 @@ impl ImageRef {
         &self.text
     }
 
+    /// The registry and the path, without tag and digest; where the user left them out, containerd's defaults.
+    #[must_use]
+    pub fn repository(&self) -> String {
+        let named = self.text.split('@').next().unwrap_or_default();
+        let path = match &self.host {
+            Some(host) => named.get(host.len() + 1..).unwrap_or_default(),
+            None => named,
+        };
+        let path = path.split(':').next().unwrap_or_default();
+        match self.host.as_deref() {
+            Some(host) => format!("{host}/{path}"),
+            None if path.contains('/') => format!("docker.io/{path}"),
+            None => format!("docker.io/library/{path}"),
+        }
+    }
+
+    /// The digest, if the user named one.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.text.split_once('@').map(|(_, digest)| digest)
+    }
+
     /// The registry's host and port; none is the node's default registry.
     #[must_use]
     pub fn host(&self) -> Option<&str> {

@@ -21,6 +21,9 @@ pub const ARRAY_TASK_ID: &str = "array-task-id";
 /// The image as the user wrote it.
 pub const IMAGE_ANNOTATION: &str = "spank-k8s.io/image";
 
+/// That the finished Pod stays.
+pub const KEEP_ANNOTATION: &str = "spank-k8s.io/keep";
+
 /// Label or annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -66,6 +69,7 @@ pub const LABELS: &[Label] = &[
         "Ties the Pod to the grant that slurmstepd wrote for it. It opens nothing by itself.",
     ),
     annotation(IMAGE_ANNOTATION, "docker.io/library/busybox:1", "The image as the user wrote it."),
+    annotation(KEEP_ANNOTATION, "true", "Only with `--k8s-keep`: the finished Pod stays until somebody deletes it."),
 ];
 
 /// A value that Kubernetes takes for a label: at most 63 of its characters, with `_` for the others and a letter or

@@ -14,6 +14,7 @@ pub mod multi_prog;
 pub mod name;
 pub mod option;
 pub mod pod;
+pub mod policy;
 pub mod quantity;
 pub mod reference;
 pub mod shown;

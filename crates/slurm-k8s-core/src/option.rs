@@ -1,162 +1,54 @@
 //! The user's options: what they are called, and what their values mean.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::str::FromStr;
 
-use crate::choice::UnknownChoice;
-pub use crate::choice::{Batch, Io, Pull};
-use crate::image::{ImageError, ImageRef};
+pub use crate::choice::{Batch, Io, Network, Pull};
+use crate::image::ImageRef;
 use crate::shown::{nearest, quoted};
 
+mod error;
 mod given;
+mod list;
+pub mod mount;
 mod table;
+mod value;
+pub mod variable;
 
+pub use error::{OptionError, Problem};
 pub use given::{Given, Origin};
-pub use table::{BATCH, IMAGE, IO, OPTIONS, OptionSpec, PULL, WORKDIR};
+use mount::MountRequest;
+pub use table::{
+    BATCH, ENTRYPOINT, ENV, IMAGE, IO, KEEP, MOUNT_HOME, MOUNTS, NAMESPACE, NETWORK, OPTIONS, OptionSpec,
+    PRIORITY_CLASS, PULL, READONLY, SHM_SIZE, WORKDIR,
+};
+pub use value::{Kind, NO_IMAGE, Value};
+use variable::Variable;
 
-/// The word for `--k8s-image` that switches off an inherited one.
-pub const NO_IMAGE: &str = "none";
-
-/// The options of one job or step; none is not given.
+/// The options of one job or step, by name; what is not there was not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobOptions {
-    /// `--k8s-image`.
-    pub image: Option<ImageRef>,
-    /// `--k8s-image=none` was given: no Pod, whatever was inherited.
-    pub no_image: bool,
-    /// `--k8s-workdir`: absolute, in the container; bytes, not text.
-    pub workdir: Option<PathBuf>,
-    /// `--k8s-io`.
-    pub io: Option<Io>,
-    /// `--k8s-pull`.
-    pub pull: Option<Pull>,
-    /// `--k8s-batch`.
-    pub batch: Option<Batch>,
-}
-
-/// An option that cannot be taken. [`OptionError::hint`] says how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OptionError {
-    /// No such option.
-    #[error("there is no option --{name}")]
-    Unknown {
-        /// What was given.
-        name: String,
-        /// The option that was probably meant.
-        nearest: Option<&'static str>,
-    },
-    /// The value is missing.
-    #[error("{given}: {value} is missing")]
-    Missing {
-        /// The option.
-        given: Given,
-        /// What its value is called.
-        value: &'static str,
-    },
-    /// A newline or another control character.
-    #[error("{given}: {shown} has a control character")]
-    Control {
-        /// The option.
-        given: Given,
-        /// The value, escaped.
-        shown: String,
-    },
-    /// Not an image reference.
-    #[error("{given}: {shown} is not an image reference: {reason}")]
-    Image {
-        /// The option.
-        given: Given,
-        /// The value.
-        shown: String,
-        /// The part that is wrong.
-        reason: ImageError,
-    },
-    /// Not one of the option's words.
-    #[error("{given}: {shown} is {reason}")]
-    Choice {
-        /// The option.
-        given: Given,
-        /// The value.
-        shown: String,
-        /// The allowed words.
-        reason: UnknownChoice,
-    },
-    /// The working directory is relative.
-    #[error("{given}: {shown} is not an absolute path")]
-    Relative {
-        /// The option.
-        given: Given,
-        /// The value.
-        shown: String,
-    },
-    /// Given twice, with two values.
-    #[error("{given} is given twice, and the second value {shown} is not the first one")]
-    Conflict {
-        /// The option.
-        given: Given,
-        /// The second value.
-        shown: String,
-    },
-    /// An option that means nothing without an image.
-    #[error("{given} needs --{IMAGE}")]
-    WithoutImage {
-        /// The option.
-        given: Given,
-    },
-}
-
-impl OptionError {
-    /// How to mend it; one line.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unknown { nearest, .. } => nearest.map(|name| format!("did you mean --{name}?")),
-            Self::Missing { given, value } => Some(format!("write {given}={value}")),
-            Self::Control { .. } => Some("remove it; is a quote missing in the script?".into()),
-            Self::Image { reason, .. } => reason.hint(),
-            Self::Choice { given, shown, reason } => {
-                let word = shown.trim_matches('"').to_lowercase();
-                let near = nearest(&word, reason.allowed.iter().copied())?;
-                Some(format!("did you mean {given}={near}?"))
-            }
-            Self::Relative { given, .. } => {
-                Some(format!("write the folder as the container has it, for example {given}=/data"))
-            }
-            Self::Conflict { given, .. } => Some(format!("give {given} once")),
-            Self::WithoutImage { given } => Some(format!("add --{IMAGE}=IMAGE, or leave {given} out")),
-        }
-    }
-}
+pub struct JobOptions(BTreeMap<&'static str, Value>);
 
 impl JobOptions {
     /// Takes one option by its name, without dashes. The same value again is fine, another one is an error; values
     /// from elsewhere (environment, script) are taken apart and put below these with [`JobOptions::over`].
     pub fn set(&mut self, origin: Origin, name: &str, value: Option<&[u8]>) -> Result<(), OptionError> {
-        let spec = table::find(name).ok_or_else(|| OptionError::Unknown {
-            name: name.to_owned(),
-            nearest: nearest(name, OPTIONS.iter().map(|spec| spec.name)),
-        })?;
+        let names = || OPTIONS.iter().map(|spec| spec.name);
+        let unknown = || OptionError::Unknown { name: name.to_owned(), nearest: nearest(name, names()) };
+        let (spec, off) = table::find(name).ok_or_else(unknown)?;
         let given = Given { option: spec, origin };
-        let value = value.filter(|value| !value.is_empty());
-        let missing = OptionError::Missing { given, value: spec.value.unwrap_or("VALUE") };
-        let value = value.ok_or(missing)?;
-        let shown = quoted(value);
-        if value.iter().any(u8::is_ascii_control) {
-            return Err(OptionError::Control { given, shown });
-        }
-        let kept = match spec.name {
-            IMAGE => self.set_image(value, given)?,
-            WORKDIR if !value.starts_with(b"/") => {
-                return Err(OptionError::Relative { given, shown });
-            }
-            WORKDIR => keep(&mut self.workdir, PathBuf::from(OsString::from_vec(value.to_vec()))),
-            IO => keep(&mut self.io, choice(given, value)?),
-            PULL => keep(&mut self.pull, choice(given, value)?),
-            _ => keep(&mut self.batch, choice(given, value)?),
+        let value = match (spec.kind, origin) {
+            (Kind::Switch, Origin::CommandLine) => Value::Switch(!off),
+            _ => parse(given, value)?,
         };
-        if kept { Ok(()) } else { Err(OptionError::Conflict { given, shown }) }
+        let shown = quoted(value.written().as_bytes());
+        match self.0.insert(spec.name, value.clone()) {
+            Some(old) if old != value => Err(OptionError::Conflict { given, shown }),
+            _ => Ok(()),
+        }
     }
 
     /// What holds: `given` on the command line, else the environment, else what the command `inherited` from its job.
@@ -167,8 +59,8 @@ impl JobOptions {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, OptionError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let image = table::find(IMAGE).is_some_and(|spec| variable(spec.env).is_some());
-        if given.no_image || !(image || given.wants_pod() || inherited.wants_pod()) {
+        let image = table::find(IMAGE).is_some_and(|(spec, _)| variable(spec.env).is_some());
+        if given.is_switched_off() || !(image || given.wants_pod() || inherited.wants_pod()) {
             given.validate()?;
             return Ok(given.clone().over(inherited));
         }
@@ -181,65 +73,18 @@ impl JobOptions {
         Ok(given.clone().over(environment).over(inherited))
     }
 
-    /// The options as pairs of table row and value: what [`JobOptions::set`] would take.
-    #[must_use]
-    pub fn values(&self) -> Vec<(&'static OptionSpec, OsString)> {
-        let image = self.image.as_ref().map(|image| image.as_str().into());
-        let values: [Option<OsString>; 5] = [
-            image.or_else(|| self.no_image.then(|| NO_IMAGE.into())),
-            self.workdir.clone().map(PathBuf::into_os_string),
-            self.io.map(|io| io.word().into()),
-            self.pull.map(|pull| pull.word().into()),
-            self.batch.map(|batch| batch.word().into()),
-        ];
-        OPTIONS.iter().zip(values).filter_map(|(spec, value)| Some((spec, value?))).collect()
-    }
-
-    fn set_image(&mut self, value: &[u8], given: Given) -> Result<bool, OptionError> {
-        let image = if value == NO_IMAGE.as_bytes() {
-            None
-        } else {
-            let parsed = String::from_utf8_lossy(value).parse::<ImageRef>();
-            Some(parsed.map_err(|reason| OptionError::Image { given, shown: quoted(value), reason })?)
-        };
-        let before = self.no_image || self.image.is_some();
-        if before && self.image != image {
-            return Ok(false);
-        }
-        self.no_image = image.is_none();
-        self.image = image;
-        Ok(true)
-    }
-
     /// These options, and for those not given the ones of `lower`.
     #[must_use]
-    pub fn over(self, lower: Self) -> Self {
-        let given = self.no_image || self.image.is_some();
-        let (image, no_image) = if given { (self.image, self.no_image) } else { (lower.image, lower.no_image) };
-        Self {
-            image,
-            no_image,
-            workdir: self.workdir.or(lower.workdir),
-            io: self.io.or(lower.io),
-            pull: self.pull.or(lower.pull),
-            batch: self.batch.or(lower.batch),
-        }
+    pub fn over(self, mut lower: Self) -> Self {
+        lower.0.extend(self.0);
+        lower
     }
 
-    /// Checks what only all the options together tell.
+    /// Checks what only all the options together tell. Beside `none` the others are what was inherited with the image
+    /// that it switches off.
     fn validate(&self) -> Result<(), OptionError> {
-        // Beside `none` the others are what was inherited with the image that it switches off.
-        if self.image.is_some() || self.no_image {
-            return Ok(());
-        }
-        let given = [
-            (WORKDIR, self.workdir.is_some()),
-            (IO, self.io.is_some()),
-            (PULL, self.pull.is_some()),
-            (BATCH, self.batch.is_some()),
-        ];
-        let first = given.iter().find(|(_, given)| *given).and_then(|(name, _)| table::find(name));
-        match first {
+        let first = OPTIONS.iter().find(|spec| self.0.contains_key(spec.name));
+        match first.filter(|spec| spec.name != IMAGE) {
             Some(option) => Err(OptionError::WithoutImage { given: Given { option, origin: Origin::CommandLine } }),
             None => Ok(()),
         }
@@ -248,24 +93,153 @@ impl JobOptions {
     /// Whether there is an image, so that processes run in a Pod. A batch script also needs [`Batch::Pod`].
     #[must_use]
     pub fn wants_pod(&self) -> bool {
-        self.image.is_some()
+        self.image().is_some()
+    }
+
+    fn is_switched_off(&self) -> bool {
+        self.0.get(IMAGE) == Some(&Value::Image(None))
+    }
+
+    /// The options with their table rows, in the table's order.
+    pub fn values(&self) -> impl Iterator<Item = (&'static OptionSpec, &Value)> {
+        OPTIONS.iter().filter_map(|spec| Some((spec, self.0.get(spec.name)?)))
+    }
+
+    /// `--k8s-image`, unless it is `none`.
+    #[must_use]
+    pub fn image(&self) -> Option<&ImageRef> {
+        match self.0.get(IMAGE) {
+            Some(Value::Image(image)) => image.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// `--k8s-batch`.
+    #[must_use]
+    pub fn batch(&self) -> Option<Batch> {
+        self.word(BATCH)
+    }
+
+    /// `--k8s-workdir`: absolute, in the container; bytes, not text.
+    #[must_use]
+    pub fn workdir(&self) -> Option<&Path> {
+        match self.0.get(WORKDIR) {
+            Some(Value::Folder(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// `--k8s-mounts`.
+    #[must_use]
+    pub fn mounts(&self) -> &[MountRequest] {
+        match self.0.get(MOUNTS) {
+            Some(Value::Mounts(mounts)) => mounts,
+            _ => &[],
+        }
+    }
+
+    /// `--k8s-mount-home`.
+    #[must_use]
+    pub fn mount_home(&self) -> Option<bool> {
+        self.switch(MOUNT_HOME)
+    }
+
+    /// `--k8s-env`.
+    #[must_use]
+    pub fn variables(&self) -> &[Variable] {
+        match self.0.get(ENV) {
+            Some(Value::Variables(variables)) => variables,
+            _ => &[],
+        }
+    }
+
+    /// `--k8s-entrypoint`.
+    #[must_use]
+    pub fn entrypoint(&self) -> Option<bool> {
+        self.switch(ENTRYPOINT)
+    }
+
+    /// `--k8s-pull`.
+    #[must_use]
+    pub fn pull(&self) -> Option<Pull> {
+        self.word(PULL)
+    }
+
+    /// `--k8s-namespace`.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.name(NAMESPACE)
+    }
+
+    /// `--k8s-priority-class`.
+    #[must_use]
+    pub fn priority_class(&self) -> Option<&str> {
+        self.name(PRIORITY_CLASS)
+    }
+
+    /// `--k8s-shm-size`, in bytes.
+    #[must_use]
+    pub fn shm_bytes(&self) -> Option<u64> {
+        match self.0.get(SHM_SIZE) {
+            Some(Value::Size(bytes)) => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    /// `--k8s-network`.
+    #[must_use]
+    pub fn network(&self) -> Option<Network> {
+        self.word(NETWORK)
+    }
+
+    /// `--k8s-readonly`.
+    #[must_use]
+    pub fn readonly(&self) -> Option<bool> {
+        self.switch(READONLY)
+    }
+
+    /// `--k8s-io`.
+    #[must_use]
+    pub fn io(&self) -> Option<Io> {
+        self.word(IO)
+    }
+
+    /// `--k8s-keep`.
+    #[must_use]
+    pub fn keep(&self) -> Option<bool> {
+        self.switch(KEEP)
+    }
+
+    fn word<T: FromStr>(&self, name: &str) -> Option<T> {
+        match self.0.get(name) {
+            Some(Value::Word(word)) => word.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn switch(&self, name: &str) -> Option<bool> {
+        match self.0.get(name) {
+            Some(Value::Switch(on)) => Some(*on),
+            _ => None,
+        }
+    }
+
+    fn name(&self, name: &str) -> Option<&str> {
+        match self.0.get(name) {
+            Some(Value::Name(text)) => Some(text),
+            _ => None,
+        }
     }
 }
 
-/// Stores a first or an equal value; false is another one.
-fn keep<T: PartialEq>(slot: &mut Option<T>, value: T) -> bool {
-    slot.as_ref().is_none_or(|old| *old == value) && {
-        *slot = Some(value);
-        true
+fn parse(given: Given, value: Option<&[u8]>) -> Result<Value, OptionError> {
+    let missing = OptionError::Missing { given, value: given.option.value.unwrap_or("yes|no") };
+    let value = value.filter(|value| !value.is_empty()).ok_or(missing)?;
+    let shown = || quoted(value);
+    if value.iter().any(u8::is_ascii_control) {
+        return Err(OptionError::Control { given, shown: shown() });
     }
-}
-
-fn choice<T>(given: Given, value: &[u8]) -> Result<T, OptionError>
-where
-    T: FromStr<Err = UnknownChoice>,
-{
-    let parsed = String::from_utf8_lossy(value).parse();
-    parsed.map_err(|reason| OptionError::Choice { given, shown: quoted(value), reason })
+    Value::parse(given.option.kind, value).map_err(|problem| OptionError::Value { given, shown: shown(), problem })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use crate::choice::{Network, Pull};
-use crate::grant::{CONTAINER_AGENT, NONCE_ANNOTATION};
+use crate::grant::{CONTAINER_AGENT, ENTRYPOINT_END, NONCE_ANNOTATION};
 use crate::image::ImageRef;
 use crate::{label, name, quantity};
 
@@ -59,6 +59,14 @@ pub struct PodRequest {
     pub runtime_class: String,
     /// The Pod's network.
     pub network: Network,
+    /// The priority class, if the user chose one.
+    pub priority_class: Option<String>,
+    /// Whether the image's files can't be written.
+    pub readonly: bool,
+    /// Whether the command is started by the image's entrypoint.
+    pub entrypoint: bool,
+    /// Whether the finished Pod stays.
+    pub keep: bool,
     /// Time between SIGTERM and SIGKILL if somebody else deletes the Pod.
     pub grace: Duration,
     /// What the kubelet books, as a Kubernetes quantity of cores.
@@ -85,7 +93,11 @@ fn metadata(request: &PodRequest) -> ObjectMeta {
         labels.push((label::ARRAY_JOB_ID, job.to_string()));
         labels.push((label::ARRAY_TASK_ID, task.to_string()));
     }
-    let annotations = [(NONCE_ANNOTATION, request.nonce.clone()), (label::IMAGE_ANNOTATION, request.image.to_string())];
+    let mut annotations =
+        vec![(NONCE_ANNOTATION, request.nonce.clone()), (label::IMAGE_ANNOTATION, request.image.to_string())];
+    if request.keep {
+        annotations.push((label::KEEP_ANNOTATION, "true".into()));
+    }
     ObjectMeta {
         namespace: Some(request.namespace.clone()),
         name: Some(request.name.clone()),
@@ -105,6 +117,7 @@ fn spec(request: &PodRequest) -> PodSpec {
         automount_service_account_token: Some(false),
         dns_policy: Some("Default".into()),
         host_network: (request.network == Network::Host).then_some(true),
+        priority_class_name: request.priority_class.clone(),
         tolerations: Some(tolerations()),
         security_context: Some(identity(request)),
         containers: vec![container(request)],
@@ -151,13 +164,17 @@ fn container(request: &PodRequest) -> Container {
         name: CONTAINER.into(),
         image: Some(request.image.to_string()),
         image_pull_policy: Some(pull.into()),
-        command: Some(vec![CONTAINER_AGENT.into()]),
+        // Without a command, containerd puts the image's entrypoint there. The runtime takes it off again, and the
+        // mark behind it, and starts the agent all the same.
+        command: (!request.entrypoint).then(|| vec![CONTAINER_AGENT.into()]),
+        args: request.entrypoint.then(|| vec![ENTRYPOINT_END.into()]),
         // The image's own folder may be one that the user cannot enter; the tasks change to theirs.
         working_dir: Some("/".into()),
         resources: Some(resources(request)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+            read_only_root_filesystem: request.readonly.then_some(true),
             ..SecurityContext::default()
         }),
         ..Container::default()

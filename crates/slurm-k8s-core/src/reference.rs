@@ -26,11 +26,14 @@ fn options() -> String {
         "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
     );
     for spec in OPTIONS {
-        let value = spec.value.map_or_else(String::new, |value| format!("={value}"));
+        let name = spec.name;
+        let title =
+            spec.value.map_or_else(|| format!("`--{name}`, `--no-{name}`"), |value| format!("`--{name}={value}`"));
+        let set = if spec.value.is_some() { "" } else { " (`yes` or `no`)" };
         let _ = write!(
             text,
-            "\n## `--{}{value}`\n\n{}\n\nWithout it: {}. Environment: `{}`.\n",
-            spec.name, spec.doc, spec.default, spec.env
+            "\n## {title}\n\n{}\n\nWithout it: {}. Environment: `{}`{set}.\n",
+            spec.doc, spec.default, spec.env
         );
     }
     text

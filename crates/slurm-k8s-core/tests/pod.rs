@@ -29,6 +29,10 @@ fn batch() -> PodRequest {
         cluster: "slurm".into(),
         runtime_class: "slurm-k8s".into(),
         network: Network::Pod,
+        priority_class: None,
+        readonly: false,
+        entrypoint: false,
+        keep: false,
         grace: Duration::from_secs(5),
         cpu_request: "10m".into(),
         memory_request: "16Mi".into(),
@@ -93,4 +97,19 @@ fn no_pod_is_guaranteed_or_has_a_volume() {
     let limits = spec.containers[0].resources.as_ref().unwrap().limits.as_ref().unwrap();
     assert!(!limits.contains_key("cpu"));
     assert!(spec.volumes.is_none());
+}
+
+#[test]
+fn the_users_own_wishes() {
+    check(
+        "wishes",
+        &PodRequest {
+            priority_class: Some("high".into()),
+            readonly: true,
+            entrypoint: true,
+            keep: true,
+            namespace: "team".into(),
+            ..batch()
+        },
+    );
 }

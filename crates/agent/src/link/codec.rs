@@ -180,6 +180,7 @@ mod tests {
             task: 0,
             argv: vec![serde_bytes::ByteBuf::from(vec![0xff; bytes])],
             env: vec![],
+            variables: vec![],
             workdir: Workdir::Inherited(serde_bytes::ByteBuf::from(b"/".to_vec())),
             umask: 0o22,
             rlimits: vec![(7, 1024, u64::MAX)],

@@ -115,6 +115,8 @@ pub struct Start {
     pub argv: Vec<serde_bytes::ByteBuf>,
     /// `NAME=value` as Slurm gave it to the shim, without the shim's own.
     pub env: Vec<serde_bytes::ByteBuf>,
+    /// The user's own variables: name, and value unless it is the one in `env`. They stand above all others.
+    pub variables: Vec<(serde_bytes::ByteBuf, Option<serde_bytes::ByteBuf>)>,
     /// The working directory.
     pub workdir: Workdir,
     /// The file mode creation mask.

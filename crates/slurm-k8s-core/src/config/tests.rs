@@ -54,7 +54,11 @@ fn an_unknown_key_names_the_nearest() {
         ("\n[kubernetes]\nnamspace = 'a'", "line 3: there is no key kubernetes.namspace", "kubernetes.namespace"),
         ("[kubernets]\nnamespace = 'a'", "line 1: there is no key kubernets", "kubernetes"),
         ("namespace = 'a'", "line 1: there is no key namespace", "kubernetes.namespace"),
-        ("[pod]\nio='tee'\nallow-root = true", "line 3: there is no key pod.allow-root", "pod.allow_root"),
+        (
+            "[policy]\nroot=true\nhost-network = true",
+            "line 3: there is no key policy.host-network",
+            "policy.host_network",
+        ),
     ] {
         let error = Config::parse(text).unwrap_err();
         assert_eq!(error.to_string(), message);

@@ -93,3 +93,19 @@ proptest! {
         prop_assert!(parse(&text).is_ok(), "{}", text);
     }
 }
+
+#[test]
+fn the_repository_is_as_containerd_has_it() {
+    for (text, repository, digest) in [
+        ("busybox", "docker.io/library/busybox", None),
+        ("team/tool:1", "docker.io/team/tool", None),
+        ("r.example:5000/a/b:c", "r.example:5000/a/b", None),
+        ("localhost/a", "localhost/a", None),
+    ] {
+        let image: ImageRef = text.parse().unwrap();
+        assert_eq!((image.repository().as_str(), image.digest()), (repository, digest));
+    }
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let image: ImageRef = format!("r.example/a:1@{digest}").parse().unwrap();
+    assert_eq!((image.repository().as_str(), image.digest()), ("r.example/a", Some(digest.as_str())));
+}

@@ -1,5 +1,24 @@
 use super::*;
 
+/// One good value of each option.
+const GOOD: &[(&str, &str)] = &[
+    ("k8s-image", "r.example/tool:1"),
+    ("k8s-batch", "host"),
+    ("k8s-workdir", "/data/run 1"),
+    ("k8s-mounts", "/data:/mnt/data:ro,/a\\:b:/c"),
+    ("k8s-mount-home", "no"),
+    ("k8s-env", "A=1,B"),
+    ("k8s-entrypoint", "yes"),
+    ("k8s-pull", "always"),
+    ("k8s-namespace", "team"),
+    ("k8s-priority-class", "high"),
+    ("k8s-shm-size", "8G"),
+    ("k8s-network", "host"),
+    ("k8s-readonly", "1"),
+    ("k8s-io", "direct"),
+    ("k8s-keep", "off"),
+];
+
 fn set(given: &[(&str, &str)]) -> Result<JobOptions, OptionError> {
     let mut options = JobOptions::default();
     for (name, value) in given {
@@ -8,36 +27,62 @@ fn set(given: &[(&str, &str)]) -> Result<JobOptions, OptionError> {
     Ok(options)
 }
 
-#[test]
-fn all_options_are_taken() {
-    let options = set(&[
-        ("k8s-image", "r.example/tool:1"),
-        ("k8s-workdir", "/data/run 1"),
-        ("k8s-io", "direct"),
-        ("k8s-pull", "always"),
-        ("k8s-batch", "host"),
-    ])
-    .unwrap();
-    assert_eq!(options.image.as_ref().map(ImageRef::as_str), Some("r.example/tool:1"));
-    assert_eq!(options.workdir, Some("/data/run 1".into()));
-    assert_eq!((options.io, options.pull), (Some(Io::Direct), Some(Pull::Always)));
-    assert_eq!(options.batch, Some(Batch::Host));
-    assert!(options.wants_pod());
-    assert_eq!(options.validate(), Ok(()));
+fn layered(
+    given: &[(&str, &str)],
+    inherited: &[(&str, &str)],
+    environment: &[(&str, &str)],
+) -> Result<JobOptions, OptionError> {
+    let variable = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+    JobOptions::layered(&set(given)?, set(inherited)?, variable)
+}
+
+fn image(options: &JobOptions) -> Option<&str> {
+    options.image().map(ImageRef::as_str)
 }
 
 #[test]
-fn every_row_of_the_table_can_be_set() {
-    for spec in OPTIONS {
-        let value = match spec.name {
-            IMAGE => "busybox",
-            WORKDIR => "/",
-            _ => spec.value.and_then(|words| words.split('|').next()).unwrap(),
-        };
-        assert!(set(&[(spec.name, value)]).is_ok(), "{}", spec.name);
-        assert_eq!(spec.env, format!("SLURM_{}", spec.name.to_uppercase().replace('-', "_")));
-        assert!(spec.usage.len() <= 70, "{}", spec.name);
+fn every_row_of_the_table_is_taken_and_written() {
+    let rows: Vec<_> = OPTIONS.iter().map(|spec| spec.name).collect();
+    assert_eq!(rows, GOOD.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (spec, (name, value)) in OPTIONS.iter().zip(GOOD) {
+        let mut options = JobOptions::default();
+        options.set(Origin::Environment, name, Some(value.as_bytes())).unwrap();
+        let written = options.values().next().unwrap().1.written();
+        let mut again = JobOptions::default();
+        again.set(Origin::Environment, name, Some(written.as_bytes())).unwrap();
+        assert_eq!(again, options);
+        assert_eq!(spec.env, format!("SLURM_{}", name.to_uppercase().replace('-', "_")));
+        assert!(spec.usage.len() <= 70, "{name}");
+        assert_eq!(spec.value.is_none(), spec.kind == Kind::Switch, "{name}");
     }
+}
+
+#[test]
+fn values_have_their_types() {
+    let mut options = JobOptions::default();
+    for (name, value) in GOOD {
+        options.set(Origin::Environment, name, Some(value.as_bytes())).unwrap();
+    }
+    assert_eq!(image(&options), Some("r.example/tool:1"));
+    assert_eq!((options.batch(), options.io()), (Some(Batch::Host), Some(Io::Direct)));
+    assert_eq!((options.pull(), options.network()), (Some(Pull::Always), Some(Network::Host)));
+    assert_eq!(options.workdir(), Some(Path::new("/data/run 1")));
+    assert_eq!((options.mounts().len(), options.variables().len()), (2, 2));
+    assert_eq!((options.mount_home(), options.entrypoint()), (Some(false), Some(true)));
+    assert_eq!((options.readonly(), options.keep()), (Some(true), Some(false)));
+    assert_eq!((options.namespace(), options.priority_class()), (Some("team"), Some("high")));
+    assert_eq!(options.shm_bytes(), Some(8 << 30));
+}
+
+#[test]
+fn a_switch_has_a_twin_on_the_command_line() {
+    let mut options = JobOptions::default();
+    options.set(Origin::CommandLine, "k8s-readonly", None).unwrap();
+    options.set(Origin::CommandLine, "no-k8s-keep", None).unwrap();
+    assert_eq!((options.readonly(), options.keep()), (Some(true), Some(false)));
+    let error = options.set(Origin::CommandLine, "no-k8s-readonly", None).unwrap_err();
+    assert!(matches!(error, OptionError::Conflict { .. }), "{error}");
+    assert!(JobOptions::default().set(Origin::CommandLine, "no-k8s-io", None).is_err());
 }
 
 #[test]
@@ -69,6 +114,30 @@ fn errors_name_option_value_and_mend() {
             "write the folder as the container has it, for example --k8s-workdir=/data",
         ),
         ("k8s-io", "Direct", "--k8s-io: \"Direct\" is not one of tee, direct", "did you mean --k8s-io=direct?"),
+        (
+            "k8s-mounts",
+            "/a:b",
+            "--k8s-mounts: \"/a:b\" is not a list of mounts: \"b\" is not an absolute path without '.' and '..'",
+            "write --k8s-mounts=SRC:DST or SRC:DST:ro, more of them with commas; \\: and \\, stand for themselves",
+        ),
+        (
+            "k8s-env",
+            "1=a",
+            "--k8s-env: \"1=a\" is not a list of variables: \"1\" is not a variable's name",
+            "write --k8s-env=NAME or NAME=VALUE, more of them with commas; \\, stands for a comma",
+        ),
+        (
+            "k8s-shm-size",
+            "8GB",
+            "--k8s-shm-size: \"8GB\" is not a size",
+            "write a number with K, M, G or T, for example --k8s-shm-size=8G",
+        ),
+        (
+            "k8s-namespace",
+            "A",
+            "--k8s-namespace: \"A\" is not a name in Kubernetes",
+            "a name has at most 63 of a-z, 0-9 and '-'",
+        ),
         ("k8s-imgae", "x", "there is no option --k8s-imgae", "did you mean --k8s-image?"),
     ] {
         let error = set(&[(name, value)]).unwrap_err();
@@ -88,46 +157,16 @@ fn a_repeat_must_be_equal() {
 }
 
 #[test]
-fn none_switches_an_inherited_image_off() {
-    let inherited = set(&[("k8s-image", "a"), ("k8s-io", "direct")]).unwrap();
-    let off = set(&[("k8s-image", "none")]).unwrap().over(inherited.clone());
-    assert!(!off.wants_pod());
-    assert_eq!(off.validate(), Ok(()));
-    let other = set(&[("k8s-image", "b")]).unwrap().over(inherited.clone());
-    assert_eq!(other.image.as_ref().map(ImageRef::as_str), Some("b"));
-    assert_eq!(other.io, Some(Io::Direct));
-    assert_eq!(JobOptions::default().over(inherited.clone()), inherited);
-}
-
-#[test]
-fn options_without_an_image_are_refused() {
-    for (name, value) in [("k8s-workdir", "/"), ("k8s-io", "tee"), ("k8s-pull", "never"), ("k8s-batch", "pod")] {
-        let error = set(&[(name, value)]).unwrap().validate().unwrap_err();
-        assert_eq!(error.to_string(), format!("--{name} needs --k8s-image"));
-    }
-}
-
-fn layered(
-    given: &[(&str, &str)],
-    inherited: &[(&str, &str)],
-    environment: &[(&str, &str)],
-) -> Result<JobOptions, OptionError> {
-    let variable = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-    JobOptions::layered(&set(given)?, set(inherited)?, variable)
-}
-
-#[test]
 fn command_line_beats_environment_beats_what_is_inherited() {
-    let image = |options: JobOptions| options.image.map(|image| image.to_string());
     let environment = [("SLURM_K8S_IMAGE", "c"), ("SLURM_K8S_IO", "direct"), ("SLURM_K8S_PULL", "")];
     let options = layered(&[], &[], &environment).unwrap();
-    assert_eq!((image(options.clone()), options.io, options.pull), (Some("c".into()), Some(Io::Direct), None));
-    assert_eq!(image(layered(&[], &[("k8s-image", "b")], &environment).unwrap()), Some("c".into()));
-    assert_eq!(image(layered(&[], &[("k8s-image", "b")], &[]).unwrap()), Some("b".into()));
+    assert_eq!((image(&options), options.io(), options.pull()), (Some("c"), Some(Io::Direct), None));
+    assert_eq!(image(&layered(&[], &[("k8s-image", "b")], &environment).unwrap()), Some("c"));
+    assert_eq!(image(&layered(&[], &[("k8s-image", "b")], &[]).unwrap()), Some("b"));
     let all = layered(&[("k8s-image", "a"), ("k8s-io", "tee")], &[("k8s-image", "b")], &environment).unwrap();
-    assert_eq!((image(all.clone()), all.io), (Some("a".into()), Some(Io::Tee)));
+    assert_eq!((image(&all), all.io()), (Some("a"), Some(Io::Tee)));
     assert!(!layered(&[("k8s-image", "none")], &[("k8s-image", "b")], &environment).unwrap().wants_pod());
-    assert!(!layered(&[], &[], &[("SLURM_K8S_IMAGE", "none")]).unwrap().wants_pod());
+    assert!(!layered(&[], &[("k8s-image", "b")], &[("SLURM_K8S_IMAGE", "none")]).unwrap().wants_pod());
 }
 
 #[test]
@@ -137,6 +176,8 @@ fn errors_in_the_environment_name_the_variable() {
     let error = layered(&[("k8s-image", "a")], &[], &[("SLURM_K8S_WORKDIR", "x")]).unwrap_err();
     let hint = "write the folder as the container has it, for example SLURM_K8S_WORKDIR=/data";
     assert_eq!(error.hint().as_deref(), Some(hint));
+    let error = layered(&[("k8s-image", "a")], &[], &[("SLURM_K8S_KEEP", "maybe")]).unwrap_err();
+    assert_eq!(error.to_string(), "SLURM_K8S_KEEP: \"maybe\" is not one of yes, no");
     assert!(layered(&[], &[], &[("SLURM_K8S_IMAGE", "Bad:")]).is_err());
 }
 
@@ -148,19 +189,17 @@ fn an_environment_without_an_image_touches_no_job() {
 }
 
 #[test]
-fn every_option_has_its_value() {
-    let all =
-        [("k8s-image", "a"), ("k8s-workdir", "/w"), ("k8s-io", "tee"), ("k8s-pull", "never"), ("k8s-batch", "host")];
-    let values = set(&all).unwrap().values();
-    let values: Vec<_> = values.iter().map(|(spec, value)| (spec.name, value.to_str().unwrap())).collect();
-    assert_eq!(values, all);
-    assert_eq!(values.len(), OPTIONS.len());
-    assert_eq!(set(&[("k8s-image", "none")]).unwrap().values()[0].1, "none");
+fn options_without_an_image_are_refused() {
+    for (name, value) in GOOD.iter().skip(1) {
+        let error = layered(&[(name, value)], &[], &[]).unwrap_err();
+        assert_eq!(error.to_string(), format!("--{name} needs --k8s-image"));
+    }
+    assert!(layered(&[("k8s-image", "none"), ("k8s-io", "tee")], &[], &[]).is_ok());
 }
 
 #[test]
 fn a_folder_need_not_be_text() {
     let mut options = JobOptions::default();
     options.set(Origin::CommandLine, WORKDIR, Some(b"/data/\xff")).unwrap();
-    assert!(options.workdir.is_some());
+    assert!(options.workdir().is_some());
 }

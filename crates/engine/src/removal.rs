@@ -1,0 +1,72 @@
+//! The Pod goes when its step has ended: also one whose creation was never confirmed, also with credentials that have
+//! changed meanwhile.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::api::{ApiError, Pods};
+use crate::create::{Created, NAMES, nonce};
+use crate::journal::Journal;
+
+/// How long one request may take: nobody waits for the step's tasks any more.
+const REQUEST: Duration = Duration::from_secs(5);
+/// How long it is tried. What is left then is `slurm-k8s gc`'s.
+const LIMIT: Duration = Duration::from_secs(9);
+/// The first pause between two tries.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Which Pod.
+pub enum Target {
+    /// One that was confirmed.
+    Known(Created),
+    /// One that may be there: a request was sent, and its answer never came.
+    Perhaps {
+        /// The first name that was tried.
+        name: String,
+        /// What makes it ours.
+        nonce: String,
+    },
+}
+
+/// Deletes the Pod, if there is one.
+pub async fn remove(pods: &Pods, target: Target, journal: &Journal) {
+    let mut pods = pods.patient(REQUEST);
+    let deadline = Instant::now() + LIMIT;
+    let mut pause = PAUSE;
+    loop {
+        let error = match delete(&pods, &target).await {
+            Ok(true) => return journal.write("deleted", &[]),
+            Ok(false) => return,
+            Err(error) => error,
+        };
+        journal.write("delete_failed", &[("error", Value::from(error.to_string()))]);
+        // The credentials in the kubeconfig may be new.
+        let renewed = if error.status() == Some(401) { pods.again().await.ok() } else { None };
+        let hopeless = renewed.is_none() && !error.retryable();
+        if hopeless || Instant::now() + pause >= deadline {
+            return log::error!("the Pod could not be deleted ({error}); `slurm-k8s gc` removes it");
+        }
+        pods = renewed.unwrap_or(pods);
+        sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// False if there is no Pod of ours.
+async fn delete(pods: &Pods, target: &Target) -> Result<bool, ApiError> {
+    match target {
+        Target::Known(created) => pods.delete(&created.name, Some(&created.uid)).await.map(|()| true),
+        Target::Perhaps { name, nonce: ours } => {
+            for variant in 0..NAMES {
+                let name = if variant == 0 { name.clone() } else { slurm_k8s_core::name::variant(name, variant) };
+                let Some(pod) = pods.get(&name).await? else { continue };
+                if nonce(&pod) == Some(ours) {
+                    return pods.delete(&name, pod.metadata.uid.as_deref()).await.map(|()| true);
+                }
+            }
+            Ok(false)
+        }
+    }
+}

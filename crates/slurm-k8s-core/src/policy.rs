@@ -1,0 +1,217 @@
+//! What the site allows: the same check in the submitting command, in slurmctld and on the node.
+
+use std::path::{Path, PathBuf};
+
+use crate::choice::Network;
+use crate::config::{Config, Policy};
+use crate::image::ImageRef;
+use crate::option::{IMAGE, JobOptions, MOUNTS, NAMESPACE, NETWORK, PRIORITY_CLASS};
+
+/// An option that the site does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// An image that no pattern fits.
+    #[error("--{IMAGE}: {image} is not among the images that this site allows")]
+    Image {
+        /// The image.
+        image: String,
+        /// The patterns.
+        allowed: Vec<String>,
+    },
+    /// A tag where a digest is needed.
+    #[error("--{IMAGE}: {image} has no digest, and this site allows only images that have one")]
+    Digest {
+        /// The image.
+        image: String,
+    },
+    /// A source that is in no allowed folder.
+    #[error("--{MOUNTS}: {} is not in a folder that this site lets users mount", source_path.display())]
+    Mount {
+        /// The source.
+        source_path: PathBuf,
+        /// The folders.
+        allowed: Vec<PathBuf>,
+    },
+    /// A namespace.
+    #[error("--{NAMESPACE}: {namespace} is not among the namespaces that this site allows")]
+    Namespace {
+        /// The namespace.
+        namespace: String,
+        /// The allowed ones.
+        allowed: Vec<String>,
+    },
+    /// A priority class.
+    #[error("--{PRIORITY_CLASS}: {class} is not among the classes that this site allows")]
+    PriorityClass {
+        /// The class.
+        class: String,
+        /// The allowed ones.
+        allowed: Vec<String>,
+    },
+    /// The node's network.
+    #[error("--{NETWORK}: this site does not allow the node's network")]
+    HostNetwork,
+    /// root.
+    #[error("root's jobs may not run in Pods here")]
+    Root,
+}
+
+impl PolicyError {
+    /// How to mend it; one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let those = |what: &str, names: String| {
+            if names.is_empty() { format!("leave it out: no {what} is allowed") } else { format!("allowed: {names}") }
+        };
+        match self {
+            Self::Image { allowed, .. } => those("image", allowed.join(", ")),
+            Self::Digest { image } => format!("write {image}@sha256:…; `skopeo inspect` and the registry show it"),
+            Self::Mount { allowed, .. } => {
+                let names: Vec<_> = allowed.iter().map(|path| path.display().to_string()).collect();
+                those("folder of the node", names.join(", "))
+            }
+            Self::Namespace { allowed, .. } => those("other namespace", allowed.join(", ")),
+            Self::PriorityClass { allowed, .. } => those("class", allowed.join(", ")),
+            Self::HostNetwork => format!("leave --{NETWORK}=host out, or ask the site's admin for policy.host_network"),
+            Self::Root => "submit as an ordinary user, or have the admin set policy.root".into(),
+        }
+    }
+}
+
+/// Checks a job's options against the site's policy. What the admin has configured as default needs no permission.
+pub fn check(config: &Config, options: &JobOptions, uid: u32) -> Result<(), PolicyError> {
+    let Some(image) = options.image() else {
+        return Ok(());
+    };
+    let policy = &config.policy;
+    if uid == 0 && !policy.root {
+        return Err(PolicyError::Root);
+    }
+    check_image(policy, image)?;
+    let folders: Vec<_> = config.pod.mounts.iter().chain(&policy.mounts).cloned().collect();
+    let inside = |source: &Path| folders.iter().any(|folder| source.starts_with(folder));
+    if let Some(mount) = options.mounts().iter().find(|mount| !inside(&mount.source)) {
+        return Err(PolicyError::Mount { source_path: mount.source.clone(), allowed: folders });
+    }
+    if let Some(namespace) = options.namespace().filter(|name| *name != config.kubernetes.namespace)
+        && !policy.namespaces.iter().any(|allowed| allowed == namespace)
+    {
+        return Err(PolicyError::Namespace { namespace: namespace.into(), allowed: policy.namespaces.clone() });
+    }
+    if let Some(class) = options.priority_class()
+        && !policy.priority_classes.iter().any(|allowed| allowed == class)
+    {
+        return Err(PolicyError::PriorityClass { class: class.into(), allowed: policy.priority_classes.clone() });
+    }
+    let host = options.network() == Some(Network::Host) && config.pod.network != Network::Host;
+    if host && !policy.host_network { Err(PolicyError::HostNetwork) } else { Ok(()) }
+}
+
+fn check_image(policy: &Policy, image: &ImageRef) -> Result<(), PolicyError> {
+    if policy.digest_only && image.digest().is_none() {
+        return Err(PolicyError::Digest { image: image.to_string() });
+    }
+    let fits = |pattern: &String| fits(pattern.as_bytes(), image.repository().as_bytes());
+    if policy.images.is_empty() || policy.images.iter().any(fits) {
+        return Ok(());
+    }
+    Err(PolicyError::Image { image: image.to_string(), allowed: policy.images.clone() })
+}
+
+/// Whether a pattern fits all of a text; `*` is any bytes, also none and slashes.
+fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    let mut parts = pattern.split(|byte| *byte == b'*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        let Some(at) = rest.windows(part.len().max(1)).position(|window| window.starts_with(part)) else {
+            return part.is_empty();
+        };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::option::Origin;
+
+    fn checked(config: &str, given: &[(&str, &str)], uid: u32) -> Result<(), PolicyError> {
+        let mut options = JobOptions::default();
+        for (name, value) in [("k8s-image", "nas-hub.local:5407/team/tool:1")].iter().chain(given) {
+            options.set(Origin::Environment, name, Some(value.as_bytes())).unwrap();
+        }
+        check(&Config::parse(config).unwrap(), &options, uid)
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "anything/at/all", true),
+            ("a/*", "a/b/c", true),
+            ("a/*", "b/a/c", false),
+            ("*/tool", "x/y/tool", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("a**c", "ac", true),
+            ("", "", true),
+        ] {
+            assert_eq!(fits(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn images_are_held_to_the_patterns() {
+        assert_eq!(checked("", &[], 1000), Ok(()));
+        assert_eq!(checked("policy.images = ['nas-hub.local:5407/*']", &[], 1000), Ok(()));
+        let error = checked("policy.images = ['docker.io/library/*']", &[], 1000).unwrap_err();
+        assert_eq!(error.hint(), "allowed: docker.io/library/*");
+        let bare = [("k8s-image", "nas-hub.local:5407/team/tool:1")];
+        assert!(matches!(checked("policy.digest_only = true", &bare, 1), Err(PolicyError::Digest { .. })));
+    }
+
+    #[test]
+    fn a_bare_name_is_docker_hubs() {
+        let config = Config::parse("policy.images = ['docker.io/library/*']").unwrap();
+        let mut options = JobOptions::default();
+        options.set(Origin::CommandLine, IMAGE, Some(b"busybox")).unwrap();
+        assert_eq!(check(&config, &options, 1000), Ok(()));
+    }
+
+    #[test]
+    fn mounts_are_held_to_the_folders() {
+        let config = "pod.mounts = ['/home']\npolicy.mounts = ['/scratch']";
+        assert_eq!(checked(config, &[("k8s-mounts", "/home/a:/x,/scratch:/y")], 1000), Ok(()));
+        let error = checked(config, &[("k8s-mounts", "/scratchy:/x")], 1000).unwrap_err();
+        assert_eq!(error.to_string(), "--k8s-mounts: /scratchy is not in a folder that this site lets users mount");
+        assert_eq!(error.hint(), "allowed: /home, /scratch");
+        assert_eq!(
+            checked("", &[("k8s-mounts", "/etc:/x")], 1).unwrap_err().hint(),
+            "leave it out: no folder of the node is allowed"
+        );
+    }
+
+    #[test]
+    fn what_widens_rights_needs_permission() {
+        for (given, permission) in [
+            (("k8s-namespace", "team"), "policy.namespaces = ['team']"),
+            (("k8s-priority-class", "high"), "policy.priority_classes = ['high']"),
+            (("k8s-network", "host"), "policy.host_network = true"),
+            (("k8s-network", "host"), "pod.network = 'host'"),
+        ] {
+            assert!(checked("", &[given], 1000).is_err(), "{given:?}");
+            assert_eq!(checked(permission, &[given], 1000), Ok(()), "{given:?}");
+        }
+        assert_eq!(checked("", &[("k8s-namespace", "slurm-jobs")], 1000), Ok(()));
+        assert_eq!(checked("", &[], 0), Err(PolicyError::Root));
+        assert_eq!(checked("policy.root = true", &[], 0), Ok(()));
+    }
+}
