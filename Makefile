@@ -3,15 +3,15 @@
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 build:
-	@cargo build --quiet --release --package spank-k8s
-	@RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet $(STATIC) --package slurm-k8s-agent --package slurm-k8s-runtime
+	@cargo build --release --package spank-k8s
+	@RUSTFLAGS="-C target-feature=+crt-static" cargo build $(STATIC) --package slurm-k8s-agent --package slurm-k8s-runtime
 
 demo: build
 	@cargo testbed up
 	@tests/demo.sh
 
-# The end-to-end tests join when `cargo testbed up` brings up Kubernetes too; until then: make e2e.
-test: lint unit
+# All of it; the testbed stays up for the next time (`cargo testbed down` ends it).
+test: lint unit e2e
 
 lint:
 	cargo fmt --all --check
@@ -22,7 +22,7 @@ unit:
 
 e2e: build
 	@cargo testbed up
-	cargo test --package e2e
+	cargo test --package e2e --no-fail-fast
 
 clean:
 	@cargo testbed down

@@ -15,7 +15,7 @@ pub fn register(spank: &mut SpankHandle) -> Result<(), SpankError> {
         }
         spank.register_option(option)?;
         if spec.kind == Kind::Switch {
-            spank.register_option(SpankOption::new(&twin(spec)).usage(&format!("not: {}", spec.usage)))?;
+            spank.register_option(SpankOption::new(&twin(spec)).usage(&format!("switches --{} off", spec.name)))?;
         }
     }
     Ok(())

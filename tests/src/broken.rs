@@ -8,7 +8,6 @@ use crate::{At, testbed};
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Tests that break what others need take turns; each file of tests runs by itself anyway.
-#[must_use]
 pub fn alone() -> MutexGuard<'static, ()> {
     // A failed test has mended what it broke.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

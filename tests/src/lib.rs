@@ -54,12 +54,18 @@ impl Ran {
     /// Fails the test unless the command ended with 0.
     #[must_use]
     pub fn ok(self) -> Self {
-        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.text(), self.errors());
-        self
+        self.ended_with(0)
     }
 }
 
 impl Ran {
+    /// Fails the test unless the command ended with this code.
+    #[must_use]
+    pub fn ended_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.text(), self.errors());
+        self
+    }
+
     /// Fails the test unless the task ended with this code, a line of ours on stderr that has this text, and every node
     /// still ready.
     pub fn fails(&self, code: i32, text: &str) {

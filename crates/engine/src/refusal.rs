@@ -15,8 +15,8 @@ pub fn because(code: u8, error: &dyn std::error::Error, hint: Option<&str>) -> R
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        // Some libraries name their cause again, and a page about it.
-        let (text, _) = text.split_once(": https://").unwrap_or((&text, ""));
+        // Some libraries name their cause again, a page about it, or the number of the kernel's word.
+        let text = text.split(": https://").next().and_then(|text| text.split(" (os error").next()).unwrap_or_default();
         let repeats = error.source().is_some_and(|cause| text.contains(&cause.to_string()));
         if !repeats && !message.contains(text) {
             message = format!("{message}: {text}");
