@@ -1,8 +1,9 @@
 //! The product itself on the testbed's hosts, from this checkout's build.
 
 use crate::command::{self, CommandError};
+use crate::daemon::{Daemon, DaemonError};
 use crate::folder::{self, FolderError};
-use crate::host::{Host, HostError};
+use crate::host::{CTL, Host, HostError};
 use crate::paths;
 use crate::site::Site;
 use crate::slurm;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 const PLUGIN: &str = "/usr/lib/x86_64-linux-gnu/slurm-wlm/spank_k8s.so";
 const PLUGSTACK: &str = "/etc/slurm/plugstack.conf.d/k8s.conf";
+const CLI: &str = "/usr/bin/slurm-k8s";
 const LIBEXEC: &str = "/usr/libexec/slurm-k8s";
 const RUN: &str = "/run/slurm-k8s";
 
@@ -43,6 +45,9 @@ pub enum ProductError {
     /// The run folder could not be mounted.
     #[error(transparent)]
     Mount(#[from] CommandError),
+    /// `slurm-k8s gc` does not run.
+    #[error(transparent)]
+    Gc(#[from] DaemonError),
 }
 
 /// A file that is installed: what it is, where it comes from, where it goes, its mode.
@@ -51,6 +56,15 @@ struct Artifact {
     target: &'static str,
     mode: u32,
     nodes_only: bool,
+}
+
+/// What changed, so that a daemon must start anew.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Changed {
+    /// The plugin or its line on a node: slurmd reads it when it starts.
+    pub plugin: bool,
+    /// The command line.
+    pub cli: bool,
 }
 
 /// The plugin's line comes last: Slurm must not find it before the plugin is there.
@@ -67,6 +81,7 @@ const ARTIFACTS: &[Artifact] = &[
         mode: 0o755,
         nodes_only: true,
     },
+    Artifact { source: "target/release/slurm-k8s", target: CLI, mode: 0o755, nodes_only: false },
     Artifact { source: "target/release/libspank_k8s.so", target: PLUGIN, mode: 0o644, nodes_only: false },
     Artifact { source: "plugstack.conf.d/k8s.conf", target: PLUGSTACK, mode: 0o644, nodes_only: false },
 ];
@@ -89,8 +104,7 @@ pub fn prepare(site: &Site) -> Result<(), ProductError> {
 }
 
 /// Installs the build on all hosts; running jobs keep the files they have open.
-/// True when the plugin or its line changed on a node, so that slurmd must start anew.
-pub fn install(site: &Site) -> Result<bool, ProductError> {
+pub fn install(site: &Site) -> Result<Changed, ProductError> {
     let mut files = Vec::new();
     for artifact in ARTIFACTS {
         let path = paths::checkout().join(artifact.source);
@@ -100,17 +114,37 @@ pub fn install(site: &Site) -> Result<bool, ProductError> {
         let bytes = std::fs::read(&path).map_err(|source| ProductError::Read { path, source })?;
         files.push((artifact, bytes));
     }
-    let mut plugin_changed = false;
+    let mut all = Changed::default();
     for host in site.hosts() {
         for (artifact, bytes) in &files {
             if artifact.nodes_only && !host.is_node() {
                 continue;
             }
             let changed = host.write(artifact.target, bytes, artifact.mode, 0, 0)?;
-            plugin_changed |= changed && host.is_node() && !artifact.nodes_only;
+            all.plugin |= changed && host.is_node() && [PLUGIN, PLUGSTACK].contains(&artifact.target);
+            all.cli |= changed && artifact.target == CLI;
         }
     }
-    Ok(plugin_changed)
+    Ok(all)
+}
+
+/// `slurm-k8s gc`, as the site's unit runs it but with times that tests can wait for.
+fn gc() -> Daemon {
+    let user = ["setpriv", "--reuid=slurm", "--regid=slurm", "--init-groups"];
+    let command = [CLI, "gc", "--watch", "--finished-after=5s", "--orphan-after=10s", "--slurm-every=5s"];
+    Daemon::new(CTL, "slurm-k8s-gc", user.into_iter().chain(command))
+}
+
+/// Starts `slurm-k8s gc` if it is installed; anew if its program changed.
+pub fn start_gc(changed: Changed) -> Result<(), ProductError> {
+    if !CTL.path(CLI).exists() {
+        return Ok(());
+    }
+    if changed.cli {
+        gc().stop(slurm::PATIENCE)?;
+    }
+    gc().start()?;
+    Ok(())
 }
 
 /// Restarts slurmd on the nodes, which reads the plugin when it starts. slurmctld never loads it.
@@ -149,5 +183,8 @@ pub fn status(site: &Site) -> Vec<Row> {
             Some(path) => Row::new(host.name, "spank-k8s", false, format!("{path} is not installed")),
         }
     };
-    site.hosts().into_iter().map(row).collect()
+    let mut rows: Vec<Row> = site.hosts().into_iter().map(row).collect();
+    let gc = gc().running();
+    rows.push(Row::new(CTL.name, "slurm-k8s gc", gc, if gc { "runs" } else { "does not run" }));
+    rows
 }

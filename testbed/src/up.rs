@@ -49,12 +49,13 @@ pub fn run(site: &Site) -> Result<bool, Box<dyn Error>> {
     let installed = step("spank-k8s on the hosts", || match product::install(site) {
         Err(ProductError::NotBuilt { path }) => {
             eprintln!("    {} is not built: run `make build`, then `cargo testbed install`", path.display());
-            Ok(false)
+            Ok(product::Changed::default())
         }
         result => result,
     })?;
-    step("slurm", || slurm::bring_up(site, changed || installed))?;
+    step("slurm", || slurm::bring_up(site, changed || installed.plugin))?;
     kubernetes::up(site.nodes())?;
+    product::start_gc(installed)?;
     let rows = status::rows(site);
     println!("{}", status::table(&rows).trim_end());
     println!("up in {:.1} s; try: cargo testbed exec -- srun hostname", begin.elapsed().as_secs_f32());
@@ -66,9 +67,11 @@ pub fn install() -> Result<(), Box<dyn Error>> {
     let _lock = site::lock(Duration::from_secs(600))?;
     let site = Site::load()?;
     product::prepare(&site)?;
-    if product::install(&site)? {
+    let changed = product::install(&site)?;
+    if changed.plugin {
         step("slurmd with the new plugin", || product::restart_slurmd(&site))?;
     }
+    product::start_gc(changed)?;
     Ok(())
 }
 

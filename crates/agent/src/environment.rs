@@ -81,6 +81,14 @@ pub fn merge(slurm: &[ByteBuf], image: &[Vec<u8>], own: &[Own]) -> Vec<Vec<u8>> 
     out
 }
 
+/// Puts a folder behind all others in the search path.
+pub fn append_to_path(env: &mut [Vec<u8>], folder: &[u8]) {
+    if let Some(path) = env.iter_mut().find(|entry| entry.starts_with(b"PATH=")) {
+        path.push(b':');
+        path.extend_from_slice(folder);
+    }
+}
+
 /// The first value of a name, as getenv(3).
 pub fn value<'a>(env: &'a [Vec<u8>], name: &[u8]) -> Option<&'a [u8]> {
     env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix(b"="))

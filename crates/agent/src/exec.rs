@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use rustix::thread::CpuSet;
 use slurm_k8s_agent::link::message::{Failure, Stage, Start, Workdir};
-use slurm_k8s_core::grant::{CONTAINER_RUN_DIR, ENTRYPOINT_FILE};
+use slurm_k8s_core::grant::{COMMANDS, CONTAINER_RUN_DIR, ENTRYPOINT_FILE};
 
 use crate::environment;
 use crate::task::plain;
@@ -53,7 +53,14 @@ fn read(spec: OwnedFd) -> Result<Start, Failure> {
 }
 
 fn become_command(start: &Start) -> Result<Infallible, Failure> {
-    let env = environment::merge(&start.env, &slurm_k8s_posix::environment(), &start.variables);
+    if start.terminal.is_some() {
+        take_terminal().map_err(failed(Stage::Spawn, "its terminal"))?;
+    }
+    let mut env = environment::merge(&start.env, &slurm_k8s_posix::environment(), &start.variables);
+    let commands = Path::new(CONTAINER_RUN_DIR).join(COMMANDS);
+    if commands.is_dir() {
+        environment::append_to_path(&mut env, commands.as_os_str().as_bytes());
+    }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(start.umask & 0o777));
     change_folder(&start.workdir)?;
     choose_cores(&start.cpus).map_err(failed(Stage::Limits, "the task's cores"))?;
@@ -69,6 +76,12 @@ fn become_command(start: &Start) -> Result<Infallible, Failure> {
     // Last: a small one could stop the rest.
     set_limits(&start.rlimits)?;
     Err(on_exec()(slurm_k8s_posix::execve(&program, &argv, &env)))
+}
+
+/// stdin becomes the terminal that controls this process's own session, as Slurm's task has it.
+fn take_terminal() -> std::io::Result<()> {
+    rustix::process::setsid()?;
+    Ok(rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?)
 }
 
 fn strings<'a>(list: impl Iterator<Item = &'a [u8]>) -> std::io::Result<Vec<CString>> {

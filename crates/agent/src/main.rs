@@ -3,22 +3,27 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use slurm_k8s_core::grant::CONTAINER_RUN_DIR;
+use slurm_k8s_core::grant::{CONTAINER_RUN_DIR, SLURM_COMMANDS};
 
 mod agent;
 mod environment;
 mod exec;
+mod held;
 mod log;
 mod output;
 mod shim;
 mod spawn;
 mod task;
+mod terminal;
 mod tree;
 
 fn main() -> ExitCode {
     // First of all: the environment of a container is the image's, which must not make this binary something else.
     if std::process::id() == 1 {
         return agent::main(Path::new(CONTAINER_RUN_DIR));
+    }
+    if let Some(name) = slurm_command() {
+        return no_slurm_here(name);
     }
     // Before the arguments: they are the user's command.
     if std::env::var_os(shim::RUN_DIR).is_some() {
@@ -38,4 +43,21 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The command of Slurm's that this binary was called as, in a Pod.
+fn slurm_command() -> Option<&'static str> {
+    let called = std::env::args_os().next()?;
+    let name = Path::new(&called).file_name()?;
+    SLURM_COMMANDS.iter().copied().find(|command| *command == name)
+}
+
+/// What a shell says of a command that is not there, and what helps.
+fn no_slurm_here(name: &str) -> ExitCode {
+    const NOT_FOUND: u8 = 127;
+    eprintln!("spank-k8s: {name} cannot be used in a Pod");
+    eprintln!(
+        "spank-k8s: hint: let the batch script stay on the node, sbatch --k8s-batch=host: each srun in it runs in a Pod"
+    );
+    ExitCode::from(NOT_FOUND)
 }

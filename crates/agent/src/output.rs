@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use crate::log::Log;
 
@@ -15,12 +16,16 @@ const PIPE: usize = 1 << 20;
 /// Enough for [`copy`], which has its buffer on the heap.
 const STACK: usize = 128 * 1024;
 
-/// What copies one task's output.
+/// What copies one task's streams.
 pub struct Pumps {
-    copies: Vec<Copy>,
+    work: Vec<Work>,
+    stopped: PipeReader,
     stop: Option<PipeWriter>,
     shared: Arc<Shared>,
 }
+
+/// What one thread does; returns what the log lost.
+type Work = Box<dyn FnOnce() -> (u64, io::Result<()>) + Send>;
 
 struct Copy {
     from: PipeReader,
@@ -38,9 +43,7 @@ struct Shared {
 
 /// What the process gets in place of Slurm's descriptors. One pipe if both are the same open file, else the order
 /// between them would be lost. A terminal is handed over: behind a pipe it would be none.
-pub fn tee(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<(OwnedFd, OwnedFd, Pumps)> {
-    let (stopped, stop) = io::pipe()?;
-    let mut copies = Vec::new();
+pub fn tee(stdout: OwnedFd, stderr: OwnedFd, pumps: &mut Pumps) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut piped = |to: OwnedFd, log| -> io::Result<OwnedFd> {
         if rustix::termios::isatty(&to) {
             return Ok(to);
@@ -49,14 +52,13 @@ pub fn tee(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<(OwnedFd, OwnedFd, Pu
         let _ = rustix::pipe::fcntl_setpipe_size(&writer, PIPE);
         // Only the reading end: each end of a pipe has its own flags.
         rustix::io::ioctl_fionbio(&from, true)?;
-        copies.push(Copy { from, to, log, stop: stopped.try_clone()? });
+        pumps.add(move |stop| copy(Copy { from, to, log, stop }))?;
         Ok(writer.into())
     };
     let one = same_file(&stdout, &stderr);
     let child_out = piped(stdout, rustix::stdio::stdout())?;
     let child_err = if one { child_out.try_clone()? } else { piped(stderr, rustix::stdio::stderr())? };
-    let pumps = Pumps { copies, stop: Some(stop), shared: Arc::default() };
-    Ok((child_out, child_err, pumps))
+    Ok((child_out, child_err))
 }
 
 /// Whether both write to one place in one order.
@@ -75,14 +77,27 @@ fn same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
 }
 
 impl Pumps {
+    /// None yet.
+    pub fn new() -> io::Result<Self> {
+        let (stopped, stop) = io::pipe()?;
+        Ok(Self { work: Vec::new(), stopped, stop: Some(stop), shared: Arc::default() })
+    }
+
+    /// One more; what it gets ends when the task's processes are gone.
+    pub fn add(&mut self, work: impl FnOnce(PipeReader) -> (u64, io::Result<()>) + Send + 'static) -> io::Result<()> {
+        let stop = self.stopped.try_clone()?;
+        self.work.push(Box::new(move || work(stop)));
+        Ok(())
+    }
+
     /// Starts a thread for each stream; each writes a byte to `notify` when its stream has ended.
     pub fn start(&mut self, notify: &PipeWriter) -> io::Result<()> {
-        for stream in self.copies.drain(..) {
+        for work in self.work.drain(..) {
             let shared = Arc::clone(&self.shared);
             let mut notify = notify.try_clone()?;
             shared.running.fetch_add(1, Ordering::AcqRel);
             let work = move || {
-                let (lost, error) = copy(stream);
+                let (lost, error) = work();
                 shared.lost.fetch_add(lost, Ordering::AcqRel);
                 if let Err(error) = error {
                     shared.errno.store(error.raw_os_error().unwrap_or(0), Ordering::Release);
@@ -119,7 +134,7 @@ impl Pumps {
     #[must_use]
     pub fn failure(&self) -> Option<io::Error> {
         let errno = self.shared.errno.load(Ordering::Acquire);
-        (errno != 0 && errno != rustix::io::Errno::PIPE.raw_os_error()).then(|| io::Error::from_raw_os_error(errno))
+        (errno != 0 && errno != Errno::PIPE.raw_os_error()).then(|| io::Error::from_raw_os_error(errno))
     }
 }
 
@@ -127,7 +142,6 @@ impl Pumps {
 /// process gets its SIGPIPE as it would have without us. Returns what the log lost.
 fn copy(stream: Copy) -> (u64, io::Result<()>) {
     let Copy { mut from, to, log, stop } = stream;
-    let mut to = std::fs::File::from(to);
     let mut log = Log::open(log);
     let mut buffer = vec![0_u8; CHUNK];
     let result = loop {
@@ -144,7 +158,7 @@ fn copy(stream: Copy) -> (u64, io::Result<()>) {
             Err(error) => break Err(error),
         };
         let bytes = buffer.get(..count).unwrap_or_default();
-        if let Err(error) = write_all(&mut to, bytes) {
+        if let Err(error) = write_all(&to, bytes) {
             break Err(error);
         }
         log.write(bytes);
@@ -164,16 +178,16 @@ fn more(from: &PipeReader, stop: &PipeReader) -> bool {
 }
 
 /// Slurm's descriptor may be non-blocking: it shares its flags with whoever else has it.
-fn write_all(to: &mut std::fs::File, mut bytes: &[u8]) -> io::Result<()> {
+pub fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match to.write(bytes) {
+        match rustix::io::write(to, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut fds = [PollFd::from_borrowed_fd(to.as_fd(), PollFlags::OUT)];
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::new(to, PollFlags::OUT)];
                 let _ = poll(&mut fds, None);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

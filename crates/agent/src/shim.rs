@@ -8,17 +8,20 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::CpuSet;
 use serde_bytes::ByteBuf;
 use slurm_k8s_agent::link::message::{
-    End, Failure, Hello, Ids, Io, Message, Role, Scope, Stage, Start, VERSION, Workdir,
+    End, Failure, Hello, Ids, Io, Message, Role, Scope, Stage, Start, Terminal, VERSION, Workdir,
 };
 use slurm_k8s_agent::link::socket::{Link, LinkError};
 use slurm_k8s_core::{exit_code, option};
 use slurm_k8s_posix::Received;
 
+use crate::held::Held;
 use crate::task::plain;
 
 /// The variable that makes this binary a shim: the Pod's run folder on the host.
@@ -27,6 +30,10 @@ pub const RUN_DIR: &str = "SPANK_K8S_SHIM_RUN_DIR";
 const PREFIX: &str = "SPANK_K8S_SHIM_";
 /// How many limits there are: numbers 0 to this (getrlimit(2)).
 const LIMITS: u32 = 16;
+const WINCH: i32 = 28;
+/// How often, and how far apart, it is looked whether our words were read.
+const WORDS_TRIES: u32 = 10;
+const WORDS_PAUSE: Duration = Duration::from_millis(50);
 
 pub fn main() -> ExitCode {
     // From here on no signal ends the shim before it decides to.
@@ -54,8 +61,26 @@ fn fail(code: u8, message: &str, hint: Option<&str>) -> ExitCode {
 /// One line, in one write. The other ends' words must not move the user's cursor.
 fn say(text: &str) {
     use std::io::Write as _;
+    SAID.store(true, Ordering::Relaxed);
     let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     let _ = std::io::stderr().write_all(format!("spank-k8s: {text}\n").as_bytes());
+}
+
+static SAID: AtomicBool = AtomicBool::new(false);
+
+/// Slurm loses what a task writes right before a signal kills it, now and then also without us (22.05): our own words
+/// get the time to be read.
+fn settle_words() {
+    if !SAID.load(Ordering::Relaxed) {
+        return;
+    }
+    for _ in 0..WORDS_TRIES {
+        let waiting = rustix::io::ioctl_fionread(rustix::stdio::stderr()).unwrap_or(0);
+        std::thread::sleep(WORDS_PAUSE);
+        if waiting == 0 {
+            return;
+        }
+    }
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -67,9 +92,15 @@ fn run(signals: &OwnedFd) -> Result<ExitCode, LinkError> {
     let task = variable("TASK").and_then(|task| task.to_str()?.parse().ok()).unwrap_or(0);
     let mut link = Link::connect(&run_dir.join("shim.sock"))?;
     link.send(&hello(Role::Shim, task, &run_dir)?, Vec::new())?;
-    link.send(&Message::Start(Box::new(start(task))), streams()?)?;
+    let held = Held::stdin();
+    let start = start(task, held.as_ref().map(Held::changed));
+    link.send(&Message::Start(Box::new(start)), streams()?)?;
     release()?;
-    serve(&mut link, signals, task)
+    let end = serve(&mut link, signals, task, held.is_some())?;
+    // Before any last words.
+    drop(held);
+    settle_words();
+    Ok(conclude(end))
 }
 
 /// The first message of either end.
@@ -99,7 +130,7 @@ fn release() -> Result<(), LinkError> {
     Ok(())
 }
 
-fn start(task: u32) -> Start {
+fn start(task: u32, terminal: Option<Terminal>) -> Start {
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(umask);
     let env = slurm_k8s_posix::environment().into_iter().map(ByteBuf::from);
@@ -116,6 +147,7 @@ fn start(task: u32) -> Start {
         rlimits: (0..LIMITS).filter_map(limit).collect(),
         cpus: cores(),
         nice: rustix::process::getpriority_process(None).unwrap_or(0),
+        terminal,
         io: if direct { Io::Direct } else { Io::Tee },
         scope: if tree { Scope::Tree } else { Scope::Task },
     }
@@ -152,8 +184,8 @@ fn cores() -> Vec<u32> {
     (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).filter_map(|core| core.try_into().ok()).collect()
 }
 
-/// Relays signals until the end is told.
-fn serve(link: &mut Link, signals: &OwnedFd, task: u32) -> Result<ExitCode, LinkError> {
+/// Relays signals until the end is told; none if the link ends without that.
+fn serve(link: &mut Link, signals: &OwnedFd, task: u32, terminal: bool) -> Result<Option<Message>, LinkError> {
     let mut started = false;
     loop {
         let open = wait(link, signals)?;
@@ -161,19 +193,18 @@ fn serve(link: &mut Link, signals: &OwnedFd, task: u32) -> Result<ExitCode, Link
         while let Some((message, _)) = link.ready() {
             match message {
                 Message::Started { .. } => started = true,
-                message => {
-                    if let Some(code) = hear(message) {
-                        return Ok(code);
-                    }
-                }
+                Message::Notice { text, .. } => say(&text),
+                Message::Exited { .. } | Message::NotStarted { .. } | Message::Refused(_) => return Ok(Some(message)),
+                _ => {}
             }
         }
         while let Some(received) = slurm_k8s_posix::next_signal(signals) {
-            pass_on(link, received, task, started)?;
+            // A new size counts before the start too: the agent may have read the old one.
+            let heard = started || (terminal && received.signo == WINCH);
+            pass_on(link, received, task, heard)?;
         }
         if !open {
-            let message = "the link to the Pod ended without a status; how the command ended is not known";
-            return Ok(fail(exit_code::LOST, message, None));
+            return Ok(None);
         }
     }
 }
@@ -194,24 +225,23 @@ fn wait(link: &mut Link, signals: &OwnedFd) -> Result<bool, LinkError> {
     Ok(true)
 }
 
-/// What the other end says; the exit code if that ends the task.
-fn hear(message: Message) -> Option<ExitCode> {
-    match message {
-        Message::Exited { end: End::Code(code), .. } => Some(ExitCode::from(code)),
-        Message::Exited { end: End::Signal(signo), .. } => slurm_k8s_posix::die_by(signo),
-        Message::NotStarted { failure, .. } => Some(not_started(&failure)),
-        Message::Refused(refusal) => Some(fail(refusal.code, &refusal.message, refusal.hint.as_deref())),
-        Message::Notice { text, .. } => {
-            say(&text);
-            None
+/// Ends as the other end says.
+fn conclude(end: Option<Message>) -> ExitCode {
+    match end {
+        Some(Message::Exited { end: End::Code(code), .. }) => ExitCode::from(code),
+        Some(Message::Exited { end: End::Signal(signo), .. }) => slurm_k8s_posix::die_by(signo),
+        Some(Message::NotStarted { failure, .. }) => not_started(&failure),
+        Some(Message::Refused(refusal)) => fail(refusal.code, &refusal.message, refusal.hint.as_deref()),
+        _ => {
+            let message = "the link to the Pod ended without a status; how the command ended is not known";
+            fail(exit_code::LOST, message, None)
         }
-        _ => None,
     }
 }
 
 /// A signal goes to the process in the Pod. While there is none, it does to the shim what it would do to a process
 /// that has no handler yet: cancelled before the start is cancelled.
-fn pass_on(link: &mut Link, received: Received, task: u32, started: bool) -> Result<(), LinkError> {
+fn pass_on(link: &mut Link, received: Received, task: u32, heard: bool) -> Result<(), LinkError> {
     const PIPE: i32 = 13;
     const CHLD: i32 = 17;
     const URG: i32 = 23;
@@ -220,7 +250,7 @@ fn pass_on(link: &mut Link, received: Received, task: u32, started: bool) -> Res
     if (signo == PIPE && sender == std::process::id()) || matches!(signo, CHLD | URG) {
         return Ok(());
     }
-    if started {
+    if heard {
         return link.send(&Message::Signal { task, signo }, Vec::new());
     }
     if ends_by_default(signo) {
@@ -237,7 +267,6 @@ fn ends_by_default(signo: i32) -> bool {
     const TTIN: i32 = 21;
     const TTOU: i32 = 22;
     const URG: i32 = 23;
-    const WINCH: i32 = 28;
     !matches!(signo, CHLD | CONT | TSTP | TTIN | TTOU | URG | WINCH)
 }
 

@@ -10,13 +10,16 @@ use rustix::io::FdFlags;
 use slurm_k8s_agent::link::message::{Failure, Io, Stage, Start};
 
 use crate::output::{self, Pumps};
+use crate::terminal::{self, Terminal};
 
 /// A task whose second stage runs.
 pub struct Spawned {
     /// Its first process.
     pub pid: i32,
-    /// What copies its output; none with direct io.
-    pub pumps: Option<Pumps>,
+    /// What copies its streams.
+    pub pumps: Pumps,
+    /// Its terminal, if Slurm gave it one.
+    pub terminal: Option<Terminal>,
     /// Ends when the command runs; before that, a [`Failure`] may come. It does not block.
     pub result: PipeReader,
 }
@@ -30,6 +33,9 @@ pub enum SpawnError {
     /// A pipe for its result or its output.
     #[error("a pipe")]
     Pipe(#[source] io::Error),
+    /// Its terminal.
+    #[error("a terminal")]
+    Terminal(#[source] io::Error),
     /// The process.
     #[error("the agent's second stage")]
     Process(#[source] io::Error),
@@ -44,6 +50,7 @@ impl From<SpawnError> for Failure {
         let what = error.to_string().into();
         let (SpawnError::Spec(cause)
         | SpawnError::Pipe(cause)
+        | SpawnError::Terminal(cause)
         | SpawnError::Process(cause)
         | SpawnError::Thread(cause)) = error;
         Self { stage: Stage::Spawn, what, errno: cause.raw_os_error().unwrap_or(EIO) }
@@ -55,34 +62,42 @@ pub fn spawn(start: &Start, streams: [OwnedFd; 3], notify: &PipeWriter) -> Resul
     let spec = spec(start).map_err(SpawnError::Spec)?;
     let (result, tell) = io::pipe().map_err(SpawnError::Pipe)?;
     rustix::io::ioctl_fionbio(&result, true).map_err(|error| SpawnError::Pipe(error.into()))?;
-    let [stdin, stdout, stderr] = streams;
-    let (stdout, stderr, mut pumps) = match start.io {
-        Io::Direct => (stdout, stderr, None),
-        Io::Tee => {
-            let (stdout, stderr, pumps) = output::tee(stdout, stderr).map_err(SpawnError::Pipe)?;
-            (stdout, stderr, Some(pumps))
+    let mut pumps = Pumps::new().map_err(SpawnError::Pipe)?;
+    let (streams, terminal) = match start.terminal {
+        None => (streams, None),
+        Some(held) => {
+            let (streams, own) = terminal::open(streams, held, &mut pumps).map_err(SpawnError::Terminal)?;
+            (streams, Some(own))
         }
+    };
+    let [stdin, stdout, stderr] = streams;
+    let (stdout, stderr) = match start.io {
+        Io::Direct => (stdout, stderr),
+        Io::Tee => output::tee(stdout, stderr, &mut pumps).map_err(SpawnError::Pipe)?,
     };
     // These two are for this child alone: no other thread starts processes, and here they are closed again below.
     for fd in [spec.as_fd(), tell.as_fd()] {
         rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(|error| SpawnError::Pipe(error.into()))?;
     }
-    let child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .arg("exec")
         .arg(spec.as_raw_fd().to_string())
         .arg(tell.as_raw_fd().to_string())
         .stdin(Stdio::from(stdin))
         .stdout(Stdio::from(stdout))
-        .stderr(Stdio::from(stderr))
-        .process_group(0)
-        .spawn()
-        .map_err(SpawnError::Process)?;
+        .stderr(Stdio::from(stderr));
+    // With a terminal it makes a session of its own, which the leader of a group cannot.
+    if terminal.is_none() {
+        command.process_group(0);
+    }
+    let child = command.spawn().map_err(SpawnError::Process)?;
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-    if let Some(Err(error)) = pumps.as_mut().map(|pumps| pumps.start(notify)) {
+    if let Err(error) = pumps.start(notify) {
         let _ = slurm_k8s_posix::kill(pid, 9);
         return Err(SpawnError::Thread(error));
     }
-    Ok(Spawned { pid, pumps, result })
+    Ok(Spawned { pid, pumps, terminal, result })
 }
 
 fn spec(start: &Start) -> io::Result<OwnedFd> {

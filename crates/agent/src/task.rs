@@ -6,9 +6,11 @@ use slurm_k8s_agent::link::message::{End, Failure, Message, Scope, Usage};
 
 use crate::output::Pumps;
 use crate::spawn::Spawned;
+use crate::terminal::Terminal;
 use crate::tree;
 
 const KILL: i32 = 9;
+const WINCH: i32 = 28;
 const EIO: i32 = 5;
 
 /// A task.
@@ -16,7 +18,8 @@ pub struct Task {
     id: u32,
     pid: i32,
     scope: Scope,
-    pumps: Option<Pumps>,
+    pumps: Pumps,
+    terminal: Option<Terminal>,
     result: Option<PipeReader>,
     told: Vec<u8>,
     failed: bool,
@@ -26,8 +29,8 @@ pub struct Task {
 impl Task {
     /// A task whose second stage runs.
     pub fn new(id: u32, scope: Scope, spawned: Spawned) -> Self {
-        let Spawned { pid, pumps, result } = spawned;
-        Self { id, pid, scope, pumps, result: Some(result), told: Vec::new(), failed: false, ended: None }
+        let Spawned { pid, pumps, terminal, result } = spawned;
+        Self { id, pid, scope, pumps, terminal, result: Some(result), told: Vec::new(), failed: false, ended: None }
     }
 
     /// Its first process.
@@ -68,14 +71,12 @@ impl Task {
     /// Its first process has ended, and its processes are killed: what is in the pipes now is all there is.
     pub fn end(&mut self, end: End, usage: Usage) {
         self.ended = Some((end, usage));
-        if let Some(pumps) = &mut self.pumps {
-            pumps.stop();
-        }
+        self.pumps.stop();
     }
 
     /// Whether there is nothing more to come.
     pub fn complete(&self) -> bool {
-        self.ended.is_some() && self.pumps.as_ref().is_none_or(Pumps::done)
+        self.ended.is_some() && self.pumps.done()
     }
 
     /// What is to be told at the end.
@@ -84,11 +85,11 @@ impl Task {
         let Some((end, usage)) = self.ended.filter(|_| !self.failed) else {
             return words;
         };
-        if let Some(error) = self.pumps.as_ref().and_then(Pumps::failure) {
+        if let Some(error) = self.pumps.failure() {
             let text = format!("the task's output could not be written: {}", plain(&error));
             words.push(Message::Notice { task, text });
         }
-        let bytes = self.pumps.as_ref().map_or(0, Pumps::lost);
+        let bytes = self.pumps.lost();
         if bytes > 0 {
             words.push(Message::LogLost { task, bytes });
         }
@@ -100,6 +101,9 @@ impl Task {
     pub fn signal(&self, signo: i32) {
         if !self.runs() {
             return;
+        }
+        if let Some(terminal) = self.terminal.as_ref().filter(|_| signo == WINCH) {
+            terminal.resize();
         }
         // A process that is gone needs no signal.
         match self.scope {

@@ -1,29 +1,31 @@
-//! Joins the shims, the agent and the Pod's story until the step ends.
-//!
-//! Runs on the engine thread, from the first shim's connection on. Neither shims nor agent are trusted: each is
-//! checked by the kernel's credentials and the token, and a peer that breaks the protocol only loses its own job.
+//! Joins the shims, the agent and the Pod's story until the step ends. Runs on the engine thread, from the first shim's
+//! connection on.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 use serde_json::Value;
-use slurm_k8s_agent::link::message::{End, Hello, Ids, Message, Refusal, Role, VERSION};
-use tokio::net::{UnixListener, UnixStream};
+use slurm_k8s_agent::link::message::{End, Ids, Message, Refusal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::cpuset;
+use crate::cgroup;
+use crate::door::Door;
 use crate::journal::Journal;
 use crate::observe::Observed;
-use crate::peer::{Receiver, Sender, split};
+use crate::peer::Sender;
 use crate::refusal;
+use crate::standstill::{Change, Standstill};
 
-/// How long a connection may take to say who it is.
-const HELLO: Duration = Duration::from_secs(5);
 /// How long the kubelet has to say why a container ended without a word from the agent.
 const POST_MORTEM: Duration = Duration::from_secs(3);
+/// How often the shims are looked at: a suspended one says nothing.
+const LOOK: Duration = Duration::from_millis(500);
+
+const KILL: i32 = 9;
+const STOP: i32 = 19;
 
 /// What happened at one of the ends.
 pub enum Event {
@@ -36,16 +38,10 @@ pub enum Event {
     Pod(Observed),
 }
 
-/// Who may connect.
-#[derive(Clone)]
-pub struct Door {
-    pub token: String,
-    pub ids: Ids,
-}
-
 #[derive(Default)]
 struct Task {
     shim: Option<Sender>,
+    pid: Option<Pid>,
     start: Option<(Message, Vec<OwnedFd>)>,
     sent: bool,
     ended: bool,
@@ -58,10 +54,11 @@ pub struct Hub<'a> {
     expected: u32,
     door: Door,
     tasks: BTreeMap<u32, Task>,
-    first_shim: Option<Pid>,
+    standstill: Standstill,
     agent: Option<Sender>,
     agent_seen: bool,
-    agent_pid: Option<OwnedFd>,
+    agent_process: Option<(Pid, OwnedFd)>,
+    killed_for_memory: u64,
     refusal: Option<Refusal>,
     failure: Option<Refusal>,
     notice: Option<String>,
@@ -76,10 +73,11 @@ impl<'a> Hub<'a> {
             expected,
             door,
             tasks: BTreeMap::new(),
-            first_shim: None,
+            standstill: Standstill::default(),
             agent: None,
             agent_seen: false,
-            agent_pid: None,
+            agent_process: None,
+            killed_for_memory: 0,
             refusal: None,
             failure: None,
             notice: None,
@@ -91,6 +89,8 @@ impl<'a> Hub<'a> {
     /// Serves until every shim is gone or `finish` resolves.
     pub async fn serve(&mut self, mut events: mpsc::Receiver<Event>, finish: impl Future<Output = ()>) {
         tokio::pin!(finish);
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.done() {
             let deadline = self.deadline();
             tokio::select! {
@@ -100,13 +100,15 @@ impl<'a> Hub<'a> {
                 },
                 () = &mut finish => return,
                 () = sleep_until(deadline) => self.expire(),
+                _ = looks.tick(), if self.agent.is_some() => self.follow_standstill(),
             }
         }
     }
 
     /// The agent's process, for the end of the step.
-    pub fn into_agent(self) -> Option<OwnedFd> {
-        self.agent_pid
+    pub fn into_agent(mut self) -> Option<OwnedFd> {
+        self.thaw();
+        self.agent_process.map(|(_, pidfd)| pidfd)
     }
 
     /// Whether every task of this node came and went.
@@ -149,13 +151,14 @@ impl<'a> Hub<'a> {
     }
 
     fn shim_came(&mut self, task: u32, sender: Sender, pid: Pid) {
-        self.first_shim.get_or_insert(pid);
         if let Some(refusal) = &self.refusal {
             sender.send(Message::Refused(refusal.clone()), Vec::new());
         } else if let Some(text) = &self.notice {
             sender.send(Message::Notice { task, text: text.clone() }, Vec::new());
         }
-        self.tasks.entry(task).or_default().shim = Some(sender);
+        let state = self.tasks.entry(task).or_default();
+        state.shim = Some(sender);
+        state.pid = Some(pid);
     }
 
     fn shim_said(&mut self, task: u32, message: Message, descriptors: Vec<OwnedFd>) {
@@ -202,7 +205,7 @@ impl<'a> Hub<'a> {
             return;
         }
         self.agent_seen = true;
-        self.agent_pid = Some(pidfd);
+        self.agent_process = Some((pid, pidfd));
         if *ids != self.door.ids {
             let refusal = refusal::identity(&self.door.ids, ids);
             self.kill_agent();
@@ -217,10 +220,55 @@ impl<'a> Hub<'a> {
 
     /// Slurm's cores for the container, before anything runs in it.
     fn confine(&self, agent: Pid) {
-        let Some(shim) = self.first_shim else { return };
-        match cpuset::confine(agent.as_raw_pid(), shim.as_raw_pid()) {
+        let Some(shim) = self.tasks.values().find_map(|task| task.pid) else { return };
+        match cgroup::confine(agent.as_raw_pid(), shim.as_raw_pid()) {
             Ok(cores) => self.journal.write("cpuset", &[("cores", Value::from(cores))]),
             Err(error) => log::warn!("the Pod's cores are not confined to Slurm's: {error}"),
+        }
+    }
+
+    /// A suspended or stopped shim can relay nothing: the Pod's processes are made to stand still like it.
+    fn follow_standstill(&mut self) {
+        let Some((agent, _)) = &self.agent_process else { return };
+        let shims =
+            self.tasks.iter().filter(|(_, task)| !task.gone).filter_map(|(task, state)| Some((*task, state.pid?)));
+        for change in self.standstill.look(shims) {
+            match change {
+                Change::Frozen(frozen) => {
+                    self.journal.write(if frozen { "suspended" } else { "resumed" }, &[]);
+                    if let Err(error) = cgroup::freeze(agent.as_raw_pid(), frozen) {
+                        log::warn!("the Pod's processes do not follow the step's suspension: {error}");
+                    }
+                }
+                Change::Stopped(task) => {
+                    if let Some(agent) = &self.agent {
+                        agent.send(Message::Signal { task, signo: STOP }, Vec::new());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A frozen process does not die.
+    fn thaw(&mut self) {
+        if let Some((agent, _)) = self.agent_process.as_ref().filter(|_| self.standstill.end()) {
+            let _ = cgroup::freeze(agent.as_raw_pid(), false);
+        }
+    }
+
+    /// The kernel's own word, while the container is there: to the user it looks like any other kill.
+    fn tell_memory(&mut self, task: u32) {
+        let Some((agent, _)) = &self.agent_process else { return };
+        let Ok(memory) = cgroup::memory(agent.as_raw_pid()) else { return };
+        if memory.killed > self.killed_for_memory {
+            self.killed_for_memory = memory.killed;
+            self.journal
+                .write("out_of_memory", &[("peak", Value::from(memory.peak)), ("limit", Value::from(memory.limit))]);
+            if let Some(shim) = self.tasks.get(&task).and_then(|state| state.shim.as_ref()) {
+                for text in refusal::out_of_memory(&memory) {
+                    shim.send(Message::Notice { task, text }, Vec::new());
+                }
+            }
         }
     }
 
@@ -240,6 +288,9 @@ impl<'a> Hub<'a> {
                 (*task, false)
             }
             Message::Exited { task, end, usage } => {
+                if *end == End::Signal(KILL) {
+                    self.tell_memory(*task);
+                }
                 let (code, signal) = match end {
                     End::Code(code) => (Value::from(*code), Value::Null),
                     End::Signal(signo) => (Value::Null, Value::from(*signo)),
@@ -336,92 +387,10 @@ impl<'a> Hub<'a> {
         self.refusal = Some(refusal);
     }
 
-    fn kill_agent(&self) {
-        if let Some(pidfd) = &self.agent_pid {
+    fn kill_agent(&mut self) {
+        self.thaw();
+        if let Some((_, pidfd)) = &self.agent_process {
             let _ = pidfd_send_signal(pidfd, Signal::KILL);
-        }
-    }
-}
-
-/// Accepts shims and the agent and turns what they say into events.
-pub fn listen(shims: UnixListener, agents: UnixListener, door: &Door, events: &mpsc::Sender<Event>) {
-    for (listener, role) in [(shims, Role::Shim), (agents, Role::Agent)] {
-        let (door, events) = (door.clone(), events.clone());
-        tokio::task::spawn_local(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (door, events) = (door.clone(), events.clone());
-                tokio::task::spawn_local(async move {
-                    if let Err(reason) = attend(stream, role, &door, &events).await {
-                        log::warn!("a connection to the link is dropped: {reason}");
-                    }
-                });
-            }
-        });
-    }
-}
-
-async fn attend(stream: UnixStream, role: Role, door: &Door, events: &mpsc::Sender<Event>) -> Result<(), &'static str> {
-    let (sender, mut receiver, _writer) = split(stream);
-    let credentials = receiver.credentials().map_err(|_| "no credentials")?;
-    if credentials.uid.as_raw() != door.ids.uid {
-        return Err("another user's process");
-    }
-    let hello = match timeout(HELLO, receiver.next()).await {
-        Ok(Ok(Some((Message::Hello(hello), _)))) => hello,
-        Ok(Err(error)) => {
-            log::warn!("{error}");
-            return Err("no proper greeting");
-        }
-        _ => return Err("no greeting"),
-    };
-    if let Some(refusal) = check(&hello, role, door) {
-        sender.send(Message::Refused(refusal), Vec::new());
-        drop(sender);
-        return Err("its greeting does not fit");
-    }
-    match role {
-        Role::Shim => {
-            let task = hello.task;
-            let pid: Pid = credentials.pid;
-            let _ = events.send(Event::Shim { task, sender, pid }).await;
-            relay(&mut receiver, events, |message, descriptors| Event::FromShim { task, message, descriptors }).await;
-            let _ = events.send(Event::ShimGone { task }).await;
-        }
-        Role::Agent => {
-            let pid: Pid = credentials.pid;
-            let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
-                return Err("the agent's process is gone");
-            };
-            let ids = hello.ids;
-            let _ = events.send(Event::Agent { sender, pid, pidfd, ids }).await;
-            relay(&mut receiver, events, |message, _| Event::FromAgent(message)).await;
-            let _ = events.send(Event::AgentGone).await;
-        }
-    }
-    Ok(())
-}
-
-fn check(hello: &Hello, role: Role, door: &Door) -> Option<Refusal> {
-    if hello.version != VERSION {
-        return Some(refusal::version(hello.version));
-    }
-    let fits = hello.role == role && hello.token.trim_ascii_end() == door.token.as_bytes();
-    (!fits).then(refusal::door)
-}
-
-async fn relay(receiver: &mut Receiver, events: &mpsc::Sender<Event>, event: impl Fn(Message, Vec<OwnedFd>) -> Event) {
-    loop {
-        match receiver.next().await {
-            Ok(Some((message, descriptors))) => {
-                if events.send(event(message, descriptors)).await.is_err() {
-                    return;
-                }
-            }
-            Ok(None) => return,
-            Err(error) => {
-                log::warn!("{error}");
-                return;
-            }
         }
     }
 }

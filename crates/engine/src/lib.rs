@@ -4,9 +4,10 @@
 //! wait.
 
 mod api;
+mod cgroup;
 mod complaints;
-mod cpuset;
 mod create;
+mod door;
 mod hub;
 mod journal;
 mod mounts;
@@ -19,6 +20,7 @@ mod removal;
 mod rundir;
 mod session;
 mod signals;
+mod standstill;
 
 pub use plan::Step;
 pub use session::{Open, Session};

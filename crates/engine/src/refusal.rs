@@ -3,6 +3,7 @@
 use slurm_k8s_agent::link::message::{Ids, Refusal, VERSION};
 use slurm_k8s_core::exit_code;
 
+use crate::cgroup::Memory;
 use crate::mounts::MountsError;
 
 fn refusal(code: u8, message: String, hint: Option<&str>) -> Refusal {
@@ -51,6 +52,16 @@ pub fn lost() -> Refusal {
         "the link to the Pod ended without a status; how the command ended is not known".into(),
         Some("`kubectl describe pod` and the kubelet's log may tell; the job can be submitted again"),
     )
+}
+
+/// The kernel has killed a process of the job for want of memory: what is said besides Slurm's own "Killed".
+pub fn out_of_memory(memory: &Memory) -> [String; 2] {
+    let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{bytes} bytes"));
+    let (limit, peak) = (bytes(memory.limit), bytes(memory.peak));
+    [
+        format!("out of memory: the kernel killed a process of the job (limit: {limit}, peak: {peak})"),
+        "hint: ask Slurm for more with --mem, or let the program use less".to_owned(),
+    ]
 }
 
 /// The Pod did not start in time; `seen` is what hindered it last.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use slurm_k8s_core::grant::{AGENT_SOCKET, Grant, SHIM_SOCKET, TOKEN_FILE};
+use slurm_k8s_core::grant::{AGENT_SOCKET, COMMANDS, Grant, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE};
 
 /// A file or folder that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,18 @@ impl RunDir {
         let sockets = Sockets { shim: this.listen(SHIM_SOCKET, owner)?, agent: this.listen(AGENT_SOCKET, owner)? };
         this.file(TOKEN_FILE, token, 0o400, Some(owner))?;
         this.file("agent", b"", 0o555, None)?;
+        this.commands()?;
         Ok((this, sockets))
+    }
+
+    /// Slurm's commands, for who has none of them in the image: each says what helps.
+    fn commands(&self) -> Result<(), RunDirError> {
+        let folder = self.path.join(COMMANDS);
+        make_dir(&folder, 0o755)?;
+        SLURM_COMMANDS.iter().try_for_each(|name| {
+            let path = folder.join(name);
+            std::os::unix::fs::symlink("../agent", &path).map_err(failed("link", &path))
+        })
     }
 
     /// The folder on the host.

@@ -22,7 +22,8 @@ use tokio::runtime::Runtime;
 
 use crate::api::{ApiError, Pods};
 use crate::create::{CreateError, Created, Creation};
-use crate::hub::{Door, Hub, listen};
+use crate::door::{Door, listen};
+use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::mounts::Mounts;
 use crate::observe::{Patience, creation_failed, observe};
@@ -152,7 +153,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             ("created", Value::from(created.is_some())),
         ],
     );
-    let door = Door { token, ids: ids(step) };
+    let door = Door { token, ids: ids(step), tasks: step.tasks };
     let keep = step.options.keep().unwrap_or(false);
     let work =
         Work { runtime, pods, sockets, creation, created, door, tasks: step.tasks, config, journal, mounts, keep };

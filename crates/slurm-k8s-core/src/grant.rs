@@ -18,6 +18,10 @@ pub const CONTAINER_AGENT: &str = "/.slurm-k8s/agent";
 pub const ENTRYPOINT_END: &str = "--";
 /// The file in the run folder with the image's entrypoint, each word ended by NUL; only if it is wanted.
 pub const ENTRYPOINT_FILE: &str = "entrypoint";
+/// The folder in the run folder with Slurm's commands, which only say that they are not for Pods.
+pub const COMMANDS: &str = "bin";
+/// Slurm's commands that a script may try.
+pub const SLURM_COMMANDS: &[&str] = &["srun", "sbatch", "salloc", "scancel", "squeue", "scontrol", "sacct", "sbcast"];
 /// The socket in the run folder that the agent connects to.
 pub const AGENT_SOCKET: &str = "agent.sock";
 /// The socket in the run folder that the shims connect to.

@@ -11,6 +11,8 @@ pub const NAMESPACE: &str = "slurm-jobs";
 pub const ADMIN: &str = "/etc/testbed/kubeconfig-root";
 /// The compute node's own, for the plugin.
 pub const NODE: &str = "/etc/slurm/k8s.kubeconfig";
+/// The file of `slurm-k8s gc`, on [`CTL`].
+pub const GC: &str = "/etc/slurm/k8s-gc.kubeconfig";
 /// The API server's port on [`CTL`].
 pub const API_PORT: u16 = 6443;
 
@@ -23,6 +25,9 @@ pub enum KubeconfigError {
     /// The file.
     #[error(transparent)]
     Write(#[from] HostError),
+    /// Whose it is.
+    #[error(transparent)]
+    User(#[from] account::UnknownUser),
 }
 
 /// A kubeconfig with the certificate `identity` inside.
@@ -58,7 +63,7 @@ current-context: testbed
     ))
 }
 
-/// Writes the files of the host's people, and on a compute node the plugin's.
+/// Writes the files of the host's people, on a compute node the plugin's, on the controller that of `slurm-k8s gc`.
 pub fn write(pki: &Pki, host: Host) -> Result<(), KubeconfigError> {
     host.write(ADMIN, text(pki, "admin")?.as_bytes(), 0o600, 0, 0)?;
     for user in account::USERS {
@@ -68,6 +73,10 @@ pub fn write(pki: &Pki, host: Host) -> Result<(), KubeconfigError> {
     }
     if host.is_node() {
         write_plugins(pki, host, API_PORT)?;
+    }
+    if host == CTL {
+        let account::SystemUser { uid, gid } = account::system("slurm")?;
+        host.write(GC, text(pki, "slurm-gc")?.as_bytes(), 0o600, uid, gid)?;
     }
     Ok(())
 }

@@ -95,6 +95,7 @@ fn identities() -> Vec<Identity> {
         client("admin", "testbed-admin", Some("system:masters")),
         client("kube-controller-manager", "system:kube-controller-manager", None),
         client("kube-scheduler", "system:kube-scheduler", None),
+        client("slurm-gc", "slurm-k8s:gc", None),
     ];
     for Host { name, ip } in NODES {
         let kubelet = format!("system:node:{name}");

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older end would not understand.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Which end speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,10 +127,21 @@ pub struct Start {
     pub cpus: Vec<u32>,
     /// The nice value.
     pub nice: i32,
+    /// Slurm's terminal, if that is its stdin.
+    pub terminal: Option<Terminal>,
     /// How output is carried.
     pub io: Io,
     /// Whom signals go to.
     pub scope: Scope,
+}
+
+/// What the shim has changed of Slurm's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// The local modes that it had (termios(3)).
+    pub modes: u32,
+    /// Bytes that were typed, and echoed, before that.
+    pub typed: u32,
 }
 
 /// The working directory.

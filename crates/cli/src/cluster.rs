@@ -1,0 +1,176 @@
+//! The API server, as far as this command needs it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::client::{ClientBuilder, retry::RetryPolicy};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tower::buffer::BufferLayer;
+use tower::retry::RetryLayer;
+
+/// For one request with its repetitions.
+const REQUEST: Duration = Duration::from_secs(30);
+/// How long the API server keeps a watch; one that is silent for longer is dead.
+const WATCH: Duration = Duration::from_secs(60);
+/// The Pods of one answer.
+const PAGE: u32 = 500;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed request, or a client that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The kubeconfig.
+    #[error("cannot use the kubeconfig {}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// No answer in time.
+    #[error("the Kubernetes API server did not answer within {} s", REQUEST.as_secs())]
+    Timeout,
+    /// The API server answered with an error.
+    #[error("the Kubernetes API server answered {code}: {message}")]
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// Its text.
+        message: String,
+    },
+    /// The connection failed, or the answer could not be understood.
+    #[error("cannot speak with the Kubernetes API server")]
+    Connection(#[source] Cause),
+}
+
+impl ClusterError {
+    /// Whether the identity was not accepted: the kubeconfig may be a new one by now.
+    pub fn unauthorized(&self) -> bool {
+        matches!(self, Self::Status { code: 401, .. })
+    }
+
+    /// Whether it concerns this one request; others may succeed now.
+    pub fn of_one_request(&self) -> bool {
+        matches!(self, Self::Status { code: 400 | 403..=499, .. }) && !matches!(self, Self::Status { code: 429, .. })
+    }
+
+    /// What the admin can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Kubeconfig { .. } => Some("--kubeconfig or KUBECONFIG names another file"),
+            Self::Status { code: 401 | 403, .. } => {
+                Some("this identity may not do that here; see deploy/gc-role.yaml and deploy/README.md")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<kube::Error> for ClusterError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Status { code: status.code, message: status.message },
+            other => Self::Connection(other.into()),
+        }
+    }
+}
+
+impl From<watcher::Error> for ClusterError {
+    fn from(error: watcher::Error) -> Self {
+        match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => error.into(),
+            watcher::Error::WatchError(status) => Self::Status { code: status.code, message: status.message },
+            none @ watcher::Error::NoResourceVersion => Self::Connection(none.into()),
+        }
+    }
+}
+
+/// A client for the Pods that have these labels.
+pub struct Cluster {
+    client: Client,
+    selector: String,
+}
+
+impl Cluster {
+    /// From a kubeconfig, or from `KUBECONFIG` without one, or from `default` without both. Nothing is sent yet.
+    pub async fn connect(file: Option<&Path>, default: &Path, selector: String) -> Result<Self, ClusterError> {
+        let environment = std::env::var_os("KUBECONFIG").filter(|path| file.is_none() && !path.is_empty());
+        let path = environment.as_ref().map_or(file.unwrap_or(default), Path::new);
+        let unusable = |source: Cause| ClusterError::Kubeconfig { path: path.to_owned(), source };
+        // KUBECONFIG may be a list.
+        let named = if environment.is_some() { Kubeconfig::from_env().map_err(|e| unusable(e.into()))? } else { None };
+        let kubeconfig = match named {
+            Some(kubeconfig) => kubeconfig,
+            None => Kubeconfig::read_from(path).map_err(|e| unusable(e.into()))?,
+        };
+        let options = KubeConfigOptions::default();
+        let mut config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|e| unusable(e.into()))?;
+        config.connect_timeout = Some(Duration::from_secs(10));
+        config.read_timeout = Some(WATCH + Duration::from_secs(15));
+        // kube's own policy is silent for minutes. Both wait as long as Retry-After says.
+        config.default_retry = false;
+        let policy = RetryPolicy::new(Duration::from_millis(200), Duration::from_secs(5), 4, true)
+            .map_err(|e| ClusterError::Connection(e.into()))?;
+        let client = ClientBuilder::try_from(config)
+            .map_err(|e| unusable(e.into()))?
+            .with_layer(&BufferLayer::new(64))
+            .with_layer(&RetryLayer::new(policy))
+            .build();
+        Ok(Self { client, selector })
+    }
+
+    /// The namespaced API.
+    pub fn api(&self, namespace: &str) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// How the Pods of a namespace are watched: one list in pages, then changes only.
+    pub fn watch(&self) -> watcher::Config {
+        let seconds = u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX);
+        watcher::Config::default().labels(&self.selector).page_size(PAGE).timeout(seconds)
+    }
+
+    /// All Pods of a namespace.
+    pub async fn list(&self, namespace: &str) -> Result<Vec<Pod>, ClusterError> {
+        let api = self.api(namespace);
+        let mut params = ListParams::default().labels(&self.selector).limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = bounded(api.list(&params)).await?;
+            all.extend(page.items);
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// DELETE, only if it is still this very Pod. At once if nothing runs in it, else with the Pod's own grace.
+    /// A Pod that is gone, or another with its name, is a success.
+    pub async fn delete(&self, namespace: &str, name: &str, uid: &str, at_once: bool) -> Result<(), ClusterError> {
+        let mut params =
+            DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        if at_once {
+            params = params.grace_period(0);
+        }
+        match bounded(self.api(namespace).delete(name, &params)).await {
+            Ok(_) | Err(ClusterError::Status { code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
+    match tokio::time::timeout(REQUEST, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(ClusterError::Timeout),
+    }
+}

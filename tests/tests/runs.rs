@@ -1,0 +1,222 @@
+//! The ways a job can run: many tasks, many nodes, arrays, steps side by side. Plain `srun` is the reference.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use e2e::{ALICE, NODE1, NODE2, ROOT, Ran, accounting, in_image, no_pod_of, scratch, until};
+
+/// Lines of many tasks come in any order.
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// Runs it plain and in a Pod; both must end alike and say the same lines.
+fn alike(options: &[&str], command: &[&str]) -> Ran {
+    let image = in_image("userland");
+    let srun = ["srun", "-Q", "--mem=100M"];
+    let plain = ALICE.run(&[&srun[..], options, command].concat());
+    let pod = ALICE.run(&[&srun[..], options, &[&image], command].concat());
+    assert_eq!(sorted(&pod.text()), sorted(&plain.text()), "{options:?}: {}", pod.errors());
+    assert_eq!(pod.code, plain.code, "{options:?}: {}", pod.errors());
+    pod
+}
+
+#[test]
+fn tasks_and_nodes_are_numbered_and_labelled_alike() {
+    let line = "echo $SLURM_PROCID $SLURM_LOCALID $SLURM_NODEID $SLURM_NTASKS $SLURM_NNODES $SLURMD_NODENAME";
+    alike(&["-N2", "-n4", "--label"], &["bash", "-c", line]);
+    alike(&["-N2", "-n2", "--distribution=cyclic", "--unbuffered"], &["bash", "-c", line]);
+    alike(&["-n2", "--label"], &["bash", "-c", "echo out; echo err >&2; exit $((SLURM_PROCID * 3))"]);
+    alike(&["-N2", "-n2", "--kill-on-bad-exit=1"], &["bash", "-c", "[ $SLURM_PROCID = 0 ] && exit 9; sleep 60"]);
+}
+
+#[test]
+fn standard_streams_follow_slurms_patterns() {
+    let mut texts = Vec::new();
+    for image in [None, Some(in_image("userland"))] {
+        let folder = scratch("patterns");
+        let _ = ALICE.run_with(&["tee", &format!("{folder}/in")], b"first\nsecond\n").ok();
+        let (out, err, input) =
+            (format!("-o{folder}/out.%t.%n"), format!("-e{folder}/err.%t"), format!("-i{folder}/in"));
+        let mut argv = vec!["srun", "-Q", "-N2", "-n2", "--mem=100M", &out, &err, &input];
+        argv.extend(image.as_deref());
+        argv.extend(["bash", "-c", "read line; echo $SLURM_PROCID $line; echo e$SLURM_PROCID >&2"]);
+        let _ = ALICE.run(&argv).ok();
+        texts.push(ALICE.run(&["sh", "-c", &format!("cd {folder}; tail -n 5 out.* err.*")]).ok().text());
+    }
+    assert_eq!(texts[0], texts[1]);
+    assert!(texts[1].contains("0 first"), "{}", texts[1]);
+}
+
+#[test]
+fn a_step_has_one_pod_on_each_node() {
+    let name = format!("pods{}", std::process::id());
+    let script = format!("#!/bin/bash\nsrun -N2 -n4 --mem=100M {} sleep 30\n", in_image("busybox"));
+    let argv = ["sbatch", "--parsable", "-N2", "-n4", "--mem=200M", "--output=/dev/null", "--job-name", &name];
+    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    let label = format!("job-id={job}");
+    let get = [
+        "kubectl",
+        "get",
+        "pods",
+        "-l",
+        &label,
+        "-o",
+        "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.status.phase}{\"\\n\"}{end}",
+    ];
+    until("both Pods run", || {
+        let text = ALICE.run(&get).ok().text();
+        let expected = [format!("slurm-job-{job}-0-0 node1 Running"), format!("slurm-job-{job}-0-1 node2 Running")];
+        (sorted(&text) == expected).then_some(()).ok_or(text)
+    });
+    let _ = ALICE.run(&["scancel", &job]).ok();
+    no_pod_of(&job);
+}
+
+#[test]
+fn tasks_of_one_node_share_processes_and_memory() {
+    let line = "if [ $SLURM_LOCALID = 0 ]; then echo shared > /dev/shm/x; exec -a first sleep 5; fi; \
+                for i in $(seq 50); do [ -e /dev/shm/x ] && pgrep -f ^first >/dev/null && break; sleep 0.1; done; cat /dev/shm/x";
+    let ran = ALICE.run(&["srun", "-Q", "-N1", "-n2", "--mem=100M", &in_image("userland"), "bash", "-c", line]);
+    assert_eq!(ran.ok().text(), "shared");
+}
+
+#[test]
+fn each_task_of_an_array_has_its_own_pod() {
+    let folder = scratch("array");
+    let script = "#!/bin/bash\necho $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID $(hostname)\n";
+    let out = format!("--output={folder}/%A_%a");
+    let argv = ["sbatch", "--parsable", "--wait", "--array=1-3", "--mem=100M", &out, &in_image("userland")];
+    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    let texts =
+        ALICE.run(&["sh", "-c", &format!("cat {folder}/{job}_1 {folder}/{job}_2 {folder}/{job}_3")]).ok().text();
+    let mut hosts = Vec::new();
+    for (line, task) in texts.lines().zip(1..) {
+        let host = line.strip_prefix(&format!("{job} {task} ")).unwrap_or_else(|| panic!("{texts}"));
+        assert!(host.starts_with("slurm-job-"), "{texts}");
+        hosts.push(host.to_owned());
+    }
+    hosts.dedup();
+    assert_eq!(hosts.len(), 3, "{texts}");
+}
+
+#[test]
+fn steps_run_side_by_side_in_one_allocation() {
+    let image = in_image("busybox");
+    let step = |n: u32| format!("srun -Q -n1 --exact --mem=60M {image} sh -c 'echo step {n}; exit {n}' & p{n}=$!");
+    let script = format!("{}\n{}\nwait $p1; a=$?; wait $p2; echo $a $?", step(1), step(2));
+    let ran = ALICE.run(&["salloc", "-Q", "-n2", "--mem=150M", "-w", "node1", "sh", "-c", &script]).ok();
+    assert_eq!(sorted(&ran.text()), ["1 2", "step 1", "step 2"]);
+    let overlap = format!("srun -Q --overlap {image} sleep 3 & sleep 1; srun -Q --overlap {image} echo beside; wait");
+    let ran = ALICE.run(&["salloc", "-Q", "-n1", "--mem=150M", "sh", "-c", &overlap]).ok();
+    assert_eq!(ran.text(), "beside");
+}
+
+#[test]
+fn a_batch_script_on_the_host_runs_its_steps_on_two_nodes() {
+    let folder = scratch("hpc");
+    let script =
+        "#!/bin/bash\nhostname\nsrun --label python3 -c 'import os; print(os.environ[\"SLURM_NODEID\"])' | sort\n";
+    let out = format!("--output={folder}/out");
+    let argv =
+        ["sbatch", "--parsable", "--wait", "-N2", "-n2", "--mem=100M", &out, "--k8s-batch=host", &in_image("userland")];
+    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    assert_eq!(ALICE.run(&["cat", &format!("{folder}/out")]).ok().text(), "node1\n0: 0\n1: 1", "job {job}");
+}
+
+#[test]
+fn srun_in_a_script_in_a_pod_says_what_helps() {
+    let folder = scratch("nested");
+    let script = "#!/bin/bash\nsrun hostname\n";
+    let out = format!("--output={folder}/out");
+    let argv = ["sbatch", "--parsable", "--wait", "--mem=100M", &out, &in_image("userland")];
+    let ran = ALICE.run_with(&argv, script.as_bytes());
+    let text = ALICE.run(&["cat", &format!("{folder}/out")]).ok().text();
+    assert_eq!(ran.code, Some(127), "{text}");
+    assert!(text.contains("--k8s-batch=host"), "{text}");
+}
+
+#[test]
+fn a_requeued_job_runs_again_in_a_new_pod() {
+    let folder = scratch("requeue");
+    let script = format!(
+        "#!/bin/bash\necho run $SLURM_RESTART_COUNT >> {folder}/log\n[ -n \"$SLURM_RESTART_COUNT\" ] || sleep 60\n"
+    );
+    let argv = ["sbatch", "--parsable", "--requeue", "--mem=100M", "--output=/dev/null", &in_image("userland")];
+    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    let log = || ALICE.run(&["cat", &format!("{folder}/log")]).text();
+    until("the first run", || (log() == "run").then_some(()).ok_or_else(log));
+    let _ = ALICE.run(&["scontrol", "requeue", &job]).ok();
+    let _ = ROOT.run(&["scontrol", "release", &job]);
+    // Slurm holds a requeued job back for a while (BeginTime); nobody needs to wait for that.
+    let now = format!("JobId={job}");
+    until("the second run", || {
+        let _ = ROOT.run(&["scontrol", "update", &now, "StartTime=now"]);
+        (log() == "run\nrun 1").then_some(()).ok_or_else(log)
+    });
+    assert!(accounting(&job).contains("COMPLETED"));
+    no_pod_of(&job);
+}
+
+#[test]
+fn ten_jobs_back_to_back_each_take_the_whole_node() {
+    let folder = scratch("back-to-back");
+    let script = format!("#!/bin/bash\necho $SLURM_JOB_ID >> {folder}/log\n");
+    let mut jobs = Vec::new();
+    for _ in 0..10 {
+        let argv = ["sbatch", "--parsable", "--exclusive", "-w", "node2", "--output=/dev/null", &in_image("userland")];
+        jobs.push(ALICE.run_with(&argv, script.as_bytes()).ok().text());
+    }
+    for job in &jobs {
+        let states = accounting(job);
+        assert!(states.lines().all(|line| line.contains("COMPLETED|0:0")), "{states}");
+    }
+    let log = ALICE.run(&["cat", &format!("{folder}/log")]).ok().text();
+    assert_eq!(log.lines().count(), jobs.len(), "{log}");
+}
+
+#[test]
+fn a_suspended_job_stands_still_and_goes_on() {
+    let folder = scratch("suspend");
+    let script = format!("#!/bin/bash\nwhile :; do echo tick >> {folder}/log; sleep 0.1; done\n");
+    let argv = ["sbatch", "--parsable", "--mem=100M", "--output=/dev/null", &in_image("userland")];
+    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    let size = || ALICE.run(&["sh", "-c", &format!("wc -l < {folder}/log")]).text().parse::<u32>().unwrap_or(0);
+    let goes_on =
+        |from: u32| until("the job goes on", || (size() > from + 3).then_some(()).ok_or_else(|| size().to_string()));
+    goes_on(0);
+    let _ = ROOT.run(&["scontrol", "suspend", &job]).ok();
+    until("the job stands still", || {
+        let before = size();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (size() == before).then_some(()).ok_or_else(|| before.to_string())
+    });
+    let stopped = size();
+    let _ = ROOT.run(&["scontrol", "resume", &job]).ok();
+    goes_on(stopped);
+    // The same by a signal that no process can catch.
+    let _ = ALICE.run(&["scancel", "--batch", "-s", "STOP", &job]).ok();
+    until("the script stands still", || {
+        let before = size();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (size() == before).then_some(()).ok_or_else(|| before.to_string())
+    });
+    let stopped = size();
+    let _ = ALICE.run(&["scancel", "--batch", "-s", "CONT", &job]).ok();
+    goes_on(stopped);
+    let _ = ALICE.run(&["scancel", &job]).ok();
+    no_pod_of(&job);
+}
+
+#[test]
+fn a_job_that_takes_more_memory_than_its_share_is_told_so() {
+    let line = "b = bytearray(); \nwhile True: b.extend(bytes(1 << 20))";
+    let ran = ALICE.run(&["srun", "-Q", "--mem=64M", &in_image("userland"), "python3", "-c", line]);
+    let killed = ALICE.run(&["srun", "-Q", "--mem=64M", &in_image("userland"), "bash", "-c", "kill -9 $$"]);
+    assert!(!killed.errors().contains("out of memory"), "{}", killed.errors());
+    ran.fails(137, "out of memory");
+    assert!(ran.errors().contains("67108864"), "{}", ran.errors());
+    for node in [NODE1, NODE2] {
+        assert_eq!(node.run(&["pgrep", "-c", "-f", "bytearray"]).text(), "0");
+    }
+}
