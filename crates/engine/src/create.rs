@@ -35,6 +35,14 @@ impl CreateError {
     }
 }
 
+impl CreateError {
+    /// Whether the API server knows the node and does not let it.
+    #[must_use]
+    pub fn forbidden(&self) -> bool {
+        matches!(self, Self::Api(error) if error.status() == Some(403))
+    }
+}
+
 /// A Pod that exists.
 #[derive(Debug, Clone)]
 pub struct Created {

@@ -85,7 +85,8 @@ async fn create<F: Future<Output = ()>>(
                 tell(Observed::Phase("created".into())).await;
                 return Ok(created);
             }
-            Err(error) if error.retryable() && Instant::now() < deadline => {
+            // An API server that has just started refuses everybody for a moment: its roles are not loaded yet.
+            Err(error) if (error.retryable() || told && error.forbidden()) && Instant::now() < deadline => {
                 if !std::mem::replace(&mut told, true) {
                     let seconds = patience.as_secs();
                     tell(Observed::Notice(format!("{error}; trying for {seconds} s"))).await;
