@@ -25,6 +25,11 @@ e2e: build
 	@cargo testbed up
 	cargo test --package e2e --no-fail-fast
 
+# The figures of docs/performance.md, ours beside plain srun and kubectl.
+bench: build
+	@cargo testbed up
+	cargo bench --quiet --package e2e
+
 clean:
 	@cargo testbed down
 	@cargo clean

@@ -64,7 +64,7 @@ fn audited(job: &str) -> Result<Vec<String>, Missing> {
 
 /// How many responses kubectl logged in one run of this script.
 fn logged(script: &str, image: &str) -> Result<Vec<f64>, Missing> {
-    let counted = "srun --job-name=$0 --chdir=/tmp -w $1 $2 $3 true 2>&1 | grep --count '\"Response\" verb='";
+    let counted = "srun --job-name=$0 --chdir=/tmp -w $1 $2 $3 2>&1 | grep --count '\"Response\" verb='";
     let argv = ["env", "KUBECTL=kubectl -v=6", "bash", "-c", counted, NAME, NODE, script, image];
     let [count] = figures(&output(ROOT, &argv)?)?;
     Ok(vec![count])

@@ -2,11 +2,13 @@
 
 use crate::book::{Book, Contestant};
 use crate::page::Section;
+use crate::parameters::Parameters;
 use crate::run::{Missing, figures, output};
-use crate::stage::{ON_OTHER, Stage, script};
+use crate::stage::{NAME, ON_OTHER, Stage, script, when_idle};
 
-pub const WITH: &str = "`srun true` with the plugin";
-pub const WITHOUT: &str = "`srun true` without the plugin";
+const WITH: &str = "`srun true` in an allocation, with the plugin";
+const WITHOUT: &str = "`srun true` in an allocation, without the plugin";
+pub const LONGER: &str = "how much longer it takes with the plugin, pair by pair";
 pub const THREADS_WITHOUT: &str = "plain job, without the plugin: threads";
 pub const THREADS_PLAIN: &str = "plain job: threads";
 const THREADS_POD: &str = "job in a Pod: threads";
@@ -17,41 +19,52 @@ const OWN_WITHOUT: &str = "plain job, without the plugin: private memory";
 const OWN_PLAIN: &str = "plain job: private memory";
 const OWN_POD: &str = "job in a Pod: private memory";
 
-pub fn measure(book: &mut Book, stage: &Stage, rounds: u32) {
+pub fn measure(book: &mut Book, stage: &Stage, asked: &Parameters) {
+    eprintln!("a job without the option: {} pairs", asked.pairs);
+    pairs(book, asked.pairs);
     let image = format!("--k8s-image={}", stage.userland);
+    let (without, here) = (script("without.sh"), script("footprint.sh"));
     let contestants = vec![
-        Contestant::new(&[WITH, WITHOUT, THREADS_WITHOUT, RSS_WITHOUT, OWN_WITHOUT], || {
-            let [with, without, threads, rss, own] = figures(&output(ON_OTHER, &[&script("without.sh")])?)?;
-            Ok(vec![with / 1e3, without / 1e3, threads, rss / 1024.0, own / 1024.0])
-        }),
-        Contestant::new(&[THREADS_PLAIN, RSS_PLAIN, OWN_PLAIN], || footprint(&[])),
-        Contestant::new(&[THREADS_POD, RSS_POD, OWN_POD], || footprint(&[&image])),
+        Contestant::new(&[THREADS_WITHOUT, RSS_WITHOUT, OWN_WITHOUT], || footprint(&[&without, &here])),
+        Contestant::new(&[THREADS_PLAIN, RSS_PLAIN, OWN_PLAIN], || footprint(&[&here])),
+        Contestant::new(&[THREADS_POD, RSS_POD, OWN_POD], || footprint(&[&here, &image])),
     ];
-    book.take_turns("the plugin's cost", rounds, contestants);
+    book.take_turns("slurmstepd", asked.memory_rounds, contestants);
 }
 
-fn footprint(options: &[&str]) -> Result<Vec<f64>, Missing> {
-    let text = output(ON_OTHER, &[&[&*script("footprint.sh")], options].concat())?;
-    let [threads, rss, own] = figures(&text)?;
+fn pairs(book: &mut Book, count: u32) {
+    let salloc = ["salloc", "--quiet", "--job-name", NAME, "--nodelist", ON_OTHER.host, "--exclusive", "--chdir=/tmp"];
+    let (script, count) = (script("pairs.sh"), count.to_string());
+    let argv = [&salloc[..], &[&script, &count]].concat();
+    let labels = [WITH, WITHOUT, LONGER];
+    match when_idle().and_then(|()| output(ON_OTHER, &argv)) {
+        Ok(text) => text.lines().for_each(|line| {
+            let pair = figures(line).map(|[with, without]| [with, without, with - without].map(|us| us / 1e3).to_vec());
+            book.note(&labels, pair);
+        }),
+        Err(missing) => book.note(&labels, Err(missing)),
+    }
+}
+
+fn footprint(argv: &[&str]) -> Result<Vec<f64>, Missing> {
+    let [threads, rss, own] = figures(&output(ON_OTHER, argv)?)?;
     Ok(vec![threads, rss / 1024.0, own / 1024.0])
 }
 
 pub fn sections() -> [Section; 3] {
-    let section = |title, how: &str, unit, ratio, labels| Section { title, how: how.to_owned(), unit, ratio, labels };
+    let section = |title, how: &str, unit, labels| Section { title, how: how.to_owned(), unit, ratio: None, labels };
     [
         section(
             "A job without the option",
-            "On the second node, in turn with and without the plugin's line in plugstack.conf.d, which srun and each \
-             slurmstepd read anew.",
+            "Steps in an allocation, so that no scheduler has a part, in pairs with and without the plugin's line in \
+             plugstack.conf.d, which srun and each slurmstepd read anew.",
             "ms",
-            Some(("of without", WITHOUT)),
-            vec![WITH, WITHOUT],
+            vec![WITH, WITHOUT, LONGER],
         ),
         section(
             "Threads of slurmstepd",
             "Of a sleeping batch job. \"Without the plugin\": its line was taken out of plugstack.conf.d.",
             "",
-            None,
             vec![THREADS_WITHOUT, THREADS_PLAIN, THREADS_POD],
         ),
         section(
@@ -59,7 +72,6 @@ pub fn sections() -> [Section; 3] {
             "Of the same jobs, from /proc. All: VmRSS, of which the pages of programs and libraries are shared by all \
              slurmstepds of a node. Private: RssAnon.",
             "MiB",
-            None,
             vec![RSS_WITHOUT, RSS_PLAIN, RSS_POD, OWN_WITHOUT, OWN_PLAIN, OWN_POD],
         ),
     ]

@@ -47,7 +47,7 @@ fn bench() -> Result<(), Box<dyn std::error::Error>> {
     let jobs = latency::measure(&mut book, &stage, parameters.rounds);
     let verbs = api::measure(&mut book, &stage, &jobs);
     stream::measure(&mut book, &stage, &parameters);
-    cost::measure(&mut book, &stage, parameters.cost_rounds);
+    cost::measure(&mut book, &stage, &parameters);
     rate::measure(&mut book, &stage, &parameters);
     drop(stage);
     let mut sections = vec![latency::section()];

@@ -54,7 +54,7 @@ pub fn page(goals: &[Goal], book: &Book, sections: &[Section], machine: &[[Strin
 # Performance
 
 One run on one machine, on which all hosts of the testbed live. The contestants took turns, so a slow moment of the
-machine met all of them; before each turn the node was idle, without jobs and Pods. The images were on the nodes. What
+machine met all of them; before each turn the nodes were idle, without jobs and Pods. The images were on the nodes. What
 counts is the ratios: times are this machine's.
 
 {goals}{sections}

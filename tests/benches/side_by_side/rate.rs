@@ -22,10 +22,10 @@ pub fn measure(book: &mut Book, stage: &Stage, asked: &Parameters) {
     let contestants = vec![
         Contestant::new(&[PLAIN], || jobs(ALICE, count, &["--wrap=true"])),
         Contestant::new(&[OURS], || jobs(ALICE, count, &[&image, "--wrap=true"])),
-        Contestant::new(&[SEED], || jobs(ROOT, count, &[&seed, &stage.busybox, "false"])),
+        Contestant::new(&[SEED], || jobs(ROOT, count, &[&seed, &stage.busybox])),
         Contestant::new(&[PLAIN_STEPS], || steps(ALICE, count, &["true"])),
         Contestant::new(&[OURS_STEPS], || steps(ALICE, count, &[&image, "true"])),
-        Contestant::new(&[SEED_STEPS], || steps(ROOT, count, &[&seed, &stage.busybox, "false"])),
+        Contestant::new(&[SEED_STEPS], || steps(ROOT, count, &[&seed, &stage.busybox])),
     ];
     book.take_turns("back to back", asked.rate_rounds, contestants);
 }

@@ -25,6 +25,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("idle.sh", include_str!("scripts/idle.sh")),
     ("footprint.sh", include_str!("scripts/footprint.sh")),
     ("without.sh", include_str!("scripts/without.sh")),
+    ("clock.sh", include_str!("scripts/clock.sh")),
+    ("pairs.sh", include_str!("scripts/pairs.sh")),
     ("rate.sh", include_str!("scripts/rate.sh")),
     ("steps.sh", include_str!("scripts/steps.sh")),
 ];

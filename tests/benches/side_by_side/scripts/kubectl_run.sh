@@ -1,8 +1,7 @@
 #!/bin/bash
-# One Pod for one command, as kubectl offers it. Arguments: the image, whether the Pod has a service account's token
-# (Kubernetes' default, and a volume).
+# One Pod for one command, as kubectl offers it. Argument: the image.
 set -euo pipefail
 read -ra kubectl <<< "${KUBECTL:-kubectl} --namespace=default"
 exec "${kubectl[@]}" run "side-by-side-$SLURM_JOB_ID" --image="$1" --labels=made-by=side-by-side \
-  --overrides="{\"spec\": {\"nodeName\": \"$SLURMD_NODENAME\", \"automountServiceAccountToken\": $2}}" \
+  --overrides="{\"spec\": {\"nodeName\": \"$SLURMD_NODENAME\", \"automountServiceAccountToken\": false}}" \
   --restart=Never --rm --attach --quiet --command -- true

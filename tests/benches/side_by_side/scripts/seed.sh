@@ -1,6 +1,6 @@
 #!/bin/bash
 # The site's guide as one script: its prolog applies a Pod and waits until it is ready, the job enters it, its epilog
-# deletes it. Arguments: the image, whether the Pod has a service account's token (Kubernetes' default, and a volume).
+# deletes it. Argument: the image.
 set -euo pipefail
 pod=side-by-side-$SLURM_JOB_ID-${SLURM_STEP_ID:-batch}
 read -ra kubectl <<< "${KUBECTL:-kubectl} --namespace=default"
@@ -12,7 +12,7 @@ metadata: {name: $pod, labels: {made-by: side-by-side}}
 spec:
   nodeName: $SLURMD_NODENAME
   restartPolicy: Never
-  automountServiceAccountToken: $2
+  automountServiceAccountToken: false
   containers: [{name: job, image: $1, command: [sleep, infinity]}]
 POD
 "${kubectl[@]}" wait --for=condition=Ready --timeout=60s "pod/$pod" > /dev/null
