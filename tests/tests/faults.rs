@@ -101,6 +101,21 @@ fn the_api_server_is_down() {
     runs(&argv);
 }
 
+#[test]
+fn a_pod_whose_creation_was_answered_too_late_is_deleted_by_its_step() {
+    let _alone = alone();
+    // Later than request_timeout: the Pod runs before anybody has confirmed it.
+    let _fault = Fault::start("api-slow=2500@node2");
+    let script = "echo $SLURM_JOB_ID";
+    let job = ALICE.run(&["srun", "-Q", "-w", "node2", &in_image("busybox"), "sh", "-c", script]).ok().text();
+    // Not by `slurm-k8s gc`: the engine's own log says so.
+    until("the engine has deleted the Pod", || {
+        let entry = format!("\"job\":\"{job}.0\".*\"phase\":\"deleted\"");
+        let log = NODE2.run(&["grep", "-c", &entry, "/var/log/slurm-k8s/engine.log"]).text();
+        (log == "1").then_some(()).ok_or(log)
+    });
+}
+
 fn runs(argv: &[&str]) {
     until("jobs run again", || {
         let ran = ALICE.run(argv);

@@ -15,8 +15,11 @@ pub struct Goal {
 impl Goal {
     /// As a row of the page.
     pub fn row(&self) -> Vec<String> {
-        let reached = self.measured.map_or("not measured", |value| if (self.reached)(value) { "yes" } else { "no" });
-        vec![self.what.to_owned(), format!("{}{}", shown(self.measured), self.unit), reached.to_owned()]
+        let (measured, reached) = match self.measured {
+            Some(value) => (shown(self.measured) + self.unit, if (self.reached)(value) { "yes" } else { "no" }),
+            None => (String::new(), "not measured"),
+        };
+        vec![self.what.to_owned(), measured, reached.to_owned()]
     }
 }
 

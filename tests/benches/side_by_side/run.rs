@@ -20,12 +20,12 @@ pub enum Missing {
         command: String,
     },
     /// It failed.
-    #[error("`{command}` ended with {code}: {errors}")]
+    #[error("`{command}` {end}: {errors}")]
     Failed {
         /// The command.
         command: String,
-        /// Its exit code.
-        code: i32,
+        /// How it ended.
+        end: String,
         /// The last line of its stderr.
         errors: String,
     },
@@ -91,7 +91,8 @@ fn run(at: At, prefix: &[&str], argv: &[&str], input: &[u8]) -> Result<String, M
         Some(124) => Err(Missing::Late { command }),
         code => {
             let errors = ran.errors().lines().last().unwrap_or_default().to_owned();
-            Err(Missing::Failed { command, code: code.unwrap_or(-1), errors })
+            let end = code.map_or_else(|| "was killed".to_owned(), |code| format!("ended with {code}"));
+            Err(Missing::Failed { command, end, errors })
         }
     }
 }

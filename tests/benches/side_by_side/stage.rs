@@ -50,6 +50,7 @@ impl Stage {
             let path = script(name);
             output_with(ROOT, &["install", "--mode=755", "/dev/stdin", &path], text.as_bytes())?;
         }
+        when_idle()?;
         output(ON_NODE, &[&script("runc.sh"), &stage.busybox, &format!("{FOLDER}/bundle")])?;
         for image in [&stage.busybox, &stage.userland] {
             let image = format!("--k8s-image={image}");
