@@ -13,9 +13,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slurm_k8s_agent::link::message::{End, Failure, Message, Role, Stage, Start, Usage};
 use slurm_k8s_agent::link::socket::{Link, LinkError};
 
+use crate::hello::hello;
 use crate::spawn::spawn;
 use crate::task::Task;
-use crate::{shim, tree};
+use crate::tree;
 
 const KILL: i32 = 9;
 const EINVAL: i32 = 22;
@@ -50,7 +51,7 @@ fn run(run_dir: &Path) -> Result<(), LinkError> {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(std::io::Error::from)?;
     }
     let mut link = Link::connect(&run_dir.join("agent.sock"))?;
-    link.send(&shim::hello(Role::Agent, 0, run_dir)?, Vec::new())?;
+    link.send(&hello(Role::Agent, 0, run_dir)?, Vec::new())?;
     let (notified, notify) = std::io::pipe()?;
     rustix::io::ioctl_fionbio(&notified, true).map_err(std::io::Error::from)?;
     let mut agent = Agent { link, signals, tasks: BTreeMap::new(), notified, notify, init };

@@ -70,8 +70,8 @@ fn become_command(start: &Start) -> Result<Infallible, Failure> {
     let on_exec = || failed(Stage::Exec, first);
     let (program, argv) = command(start, &env).map_err(on_exec())?;
     let env = strings(env.iter().map(Vec::as_slice)).map_err(on_exec())?;
-    // As Slurm's tasks have them. The agent's mask came with the process.
-    slurm_k8s_posix::restore_defaults();
+    // As Slurm's tasks have them: none blocked, and what slurmd was started with stays ignored.
+    slurm_k8s_posix::ignore_only(start.ignored);
     slurm_k8s_posix::unblock_signals().map_err(failed(Stage::Spawn, "its signals"))?;
     // Last: a small one could stop the rest.
     set_limits(&start.rlimits)?;

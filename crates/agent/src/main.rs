@@ -9,6 +9,7 @@ mod agent;
 mod environment;
 mod exec;
 mod held;
+mod hello;
 mod log;
 mod output;
 mod shim;

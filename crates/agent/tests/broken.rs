@@ -73,6 +73,24 @@ fn a_task_cancelled_before_it_starts_ends_by_that_signal() {
 }
 
 #[test]
+fn a_signal_that_slurms_task_ignores_does_not_end_it_before_it_starts() {
+    let bed = Bed::new();
+    let shim = bed.shim(0, &["true"]);
+    let mut ignoring = std::process::Command::new("sh");
+    ignoring.args(["-c", "trap '' USR1; exec \"$@\"", "sh"]).arg(shim.get_program()).args(shim.get_args());
+    ignoring.envs(shim.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut shim = ignoring.spawn().unwrap();
+    let mut link = bed.accept_shim();
+    assert!(matches!(next(&mut link), Some((Message::Hello(_), _))));
+    let Some((Message::Start(start), _)) = next(&mut link) else { panic!("no start") };
+    assert_eq!(start.ignored & 1 << (10 - 1), 1 << (10 - 1));
+    for signo in [10, 15] {
+        slurm_k8s_posix::kill(i32::try_from(shim.id()).unwrap(), signo).unwrap();
+    }
+    assert_eq!(end(&mut shim).signal(), Some(15));
+}
+
+#[test]
 fn a_shim_can_be_cancelled_while_nobody_reads_its_long_command() {
     let bed = Bed::new();
     let long = "x".repeat(100_000);

@@ -1,64 +1,16 @@
-//! The few calls of the C library that no safe crate has: signals by number, and a process's own end by one.
+//! The few calls of the C library that no safe crate has, and its own view of a process: signals, limits, children.
 
 use std::io;
 
 mod exec;
+mod signal;
 mod user;
 
 pub use exec::{environment, execve};
+pub use signal::{
+    Received, block_signals, die_by, ignore_only, ignored, kill, next_signal, take_signals, unblock_signals,
+};
 pub use user::as_user;
-
-/// Sends a signal by its number (also a real-time one) to a process; a negative `pid` means a process group, -1 every
-/// process that can be reached (kill(2)).
-pub fn kill(pid: i32, signo: i32) -> io::Result<()> {
-    // SAFETY: kill(2) takes two integers and touches no memory of ours.
-    if unsafe { libc::kill(pid, signo) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Ends this process by a signal, as if the signal had killed it: default disposition, not blocked, no core file.
-pub fn die_by(signo: i32) -> ! {
-    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the calls get plain integers and pointers to locals that outlive them; sigset_t is made by sigemptyset
-    // before it is used. No other thread relies on the dispositions: the process ends here.
-    unsafe {
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
-        libc::signal(signo, libc::SIG_DFL);
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, signo);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-        libc::raise(signo);
-        // A signal that does not end a process by default (or that the kernel keeps from PID 1).
-        libc::_exit(128_i32.saturating_add(signo));
-    }
-}
-
-/// Gives every signal its default disposition, as Slurm's tasks have it: an ignored one stays so through execve(2).
-/// By `rt_sigaction`(2) itself, since the C library hides signals 32 and 33, which a container runtime leaves ignored.
-pub fn restore_defaults() {
-    const SIGSET_BYTES: usize = 8;
-    // The kernel's sigaction (handler, flags, restorer, mask); all zero is SIG_DFL.
-    let default = [0_u64; 4];
-    for signo in 1..=64 {
-        // SAFETY: the kernel reads one struct of 32 bytes, which `default` is, and writes nothing: the old action's
-        // pointer is null. KILL and STOP are refused, which is right.
-        unsafe {
-            let none = std::ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, signo, default.as_ptr(), none, SIGSET_BYTES);
-        }
-    }
-}
-
-/// Unblocks every signal in this thread; what came meanwhile is delivered now.
-pub fn unblock_signals() -> io::Result<()> {
-    // SAFETY: the set is made by sigemptyset before it is used, and no old one is asked for.
-    let error = unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigemptyset(&raw mut set);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut())
-    };
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
-}
 
 /// Sets a limit by its number (`RLIMIT_*`); `u64::MAX` is unlimited (setrlimit(2)).
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
@@ -100,58 +52,6 @@ pub fn ended(status: i32) -> Result<u8, i32> {
     } else {
         Ok(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))
     }
-}
-
-/// Blocks every signal in this thread.
-pub fn block_signals() -> io::Result<()> {
-    all_signals_blocked().map(drop)
-}
-
-/// Blocks every signal in this thread and returns a descriptor that tells them: read them with [`next_signal`].
-pub fn take_signals() -> io::Result<std::os::fd::OwnedFd> {
-    use std::os::fd::FromRawFd as _;
-    let set = all_signals_blocked()?;
-    // SAFETY: the set is a local that outlives the call; the descriptor is new and nobody else's.
-    unsafe {
-        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
-            -1 => Err(io::Error::last_os_error()),
-            fd => Ok(std::os::fd::OwnedFd::from_raw_fd(fd)),
-        }
-    }
-}
-
-fn all_signals_blocked() -> io::Result<libc::sigset_t> {
-    // SAFETY: the set is filled before it is used, and no old one is asked for.
-    let (set, error) = unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigfillset(&raw mut set);
-        (set, libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()))
-    };
-    if error == 0 { Ok(set) } else { Err(io::Error::from_raw_os_error(error)) }
-}
-
-/// A signal that was read from a descriptor of [`take_signals`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// Its number.
-    pub signo: i32,
-    /// Who sent it; 0 if the kernel or a process of another namespace did.
-    pub sender: u32,
-}
-
-/// The next signal; none if there is none now (signalfd(2)).
-#[must_use]
-pub fn next_signal(signals: &std::os::fd::OwnedFd) -> Option<Received> {
-    // signalfd_siginfo begins with ssi_signo, ssi_errno, ssi_code, ssi_pid, 32 bits each.
-    let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
-    let count = rustix::io::read(signals, &mut info).ok()?;
-    let head = info.first_chunk::<16>().filter(|_| count == info.len())?;
-    let (words, _) = head.as_chunks::<4>();
-    let [signo, _, _, sender] = *words else {
-        return None;
-    };
-    let signo = i32::try_from(u32::from_ne_bytes(signo)).ok()?;
-    Some(Received { signo, sender: u32::from_ne_bytes(sender) })
 }
 
 /// A child that has ended and was not reaped yet: its pid is not free, so its process group can be killed without

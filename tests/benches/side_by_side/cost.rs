@@ -4,11 +4,12 @@ use crate::book::{Book, Contestant};
 use crate::page::Section;
 use crate::parameters::Parameters;
 use crate::run::{Missing, figures, output};
-use crate::stage::{NAME, ON_OTHER, Stage, script, when_idle};
+use crate::stage::{NAME, ON_OTHER, PLUGIN_LINE, Stage, script, when_idle};
 
 const WITH: &str = "`srun true` in an allocation, with the plugin";
 const WITHOUT: &str = "`srun true` in an allocation, without the plugin";
-pub const LONGER: &str = "how much longer it takes with the plugin, pair by pair";
+pub const LONGER: &str = "how much longer it takes with the plugin, turn by turn";
+const NOISE: &str = "noise: the same between two with the plugin";
 pub const THREADS_WITHOUT: &str = "plain job, without the plugin: threads";
 pub const THREADS_PLAIN: &str = "plain job: threads";
 const THREADS_POD: &str = "job in a Pod: threads";
@@ -20,28 +21,29 @@ const OWN_PLAIN: &str = "plain job: private memory";
 const OWN_POD: &str = "job in a Pod: private memory";
 
 pub fn measure(book: &mut Book, stage: &Stage, asked: &Parameters) {
-    eprintln!("a job without the option: {} pairs", asked.pairs);
-    pairs(book, asked.pairs);
+    eprintln!("a plain step: {} turns", asked.plain_steps);
+    plain_steps(book, asked.plain_steps);
     let image = format!("--k8s-image={}", stage.userland);
-    let (without, here) = (script("without.sh"), script("footprint.sh"));
+    let (hide, footprints) = (script("hide.sh"), script("footprint.sh"));
     let contestants = vec![
-        Contestant::new(&[THREADS_WITHOUT, RSS_WITHOUT, OWN_WITHOUT], || footprint(&[&without, &here])),
-        Contestant::new(&[THREADS_PLAIN, RSS_PLAIN, OWN_PLAIN], || footprint(&[&here])),
-        Contestant::new(&[THREADS_POD, RSS_POD, OWN_POD], || footprint(&[&here, &image])),
+        Contestant::new(&[THREADS_WITHOUT, RSS_WITHOUT, OWN_WITHOUT], || footprint(&[&hide, PLUGIN_LINE, &footprints])),
+        Contestant::new(&[THREADS_PLAIN, RSS_PLAIN, OWN_PLAIN], || footprint(&[&footprints])),
+        Contestant::new(&[THREADS_POD, RSS_POD, OWN_POD], || footprint(&[&footprints, &image])),
     ];
     book.take_turns("slurmstepd", asked.memory_rounds, contestants);
 }
 
-fn pairs(book: &mut Book, count: u32) {
+fn plain_steps(book: &mut Book, turns: u32) {
     let salloc = ["salloc", "--quiet", "--job-name", NAME, "--nodelist", ON_OTHER.host, "--exclusive", "--chdir=/tmp"];
-    let (script, count) = (script("pairs.sh"), count.to_string());
-    let argv = [&salloc[..], &[&script, &count]].concat();
-    let labels = [WITH, WITHOUT, LONGER];
+    let (script, turns) = (script("plain_steps.sh"), turns.to_string());
+    let argv = [&salloc[..], &[&script, PLUGIN_LINE, &turns]].concat();
+    let labels = [WITH, WITHOUT, LONGER, NOISE];
+    let turn = |line| {
+        let [with, without, again] = figures(line)?;
+        Ok([with, without, with - without, with - again].map(|us| us / 1e3).to_vec())
+    };
     match when_idle().and_then(|()| output(ON_OTHER, &argv)) {
-        Ok(text) => text.lines().for_each(|line| {
-            let pair = figures(line).map(|[with, without]| [with, without, with - without].map(|us| us / 1e3).to_vec());
-            book.note(&labels, pair);
-        }),
+        Ok(text) => text.lines().for_each(|line| book.note(&labels, turn(line))),
         Err(missing) => book.note(&labels, Err(missing)),
     }
 }
@@ -56,10 +58,10 @@ pub fn sections() -> [Section; 3] {
     [
         section(
             "A job without the option",
-            "Steps in an allocation, so that no scheduler has a part, in pairs with and without the plugin's line in \
-             plugstack.conf.d, which srun and each slurmstepd read anew.",
+            "Steps in an allocation, so that no scheduler has a part, with and without the plugin's line in plugstack.conf.d, \
+             which srun and each slurmstepd read anew. A turn is three steps: with, without, and with it again for the noise.",
             "ms",
-            vec![WITH, WITHOUT, LONGER],
+            vec![WITH, WITHOUT, LONGER, NOISE],
         ),
         section(
             "Threads of slurmstepd",

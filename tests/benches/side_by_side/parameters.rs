@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 /// A number: (variable, default, what).
 pub const NUMBERS: [(&str, u32, &str); 8] = [
-    ("BENCH_ROUNDS", 3, "turns of each contestant for one command"),
+    ("BENCH_ROUNDS", 5, "turns of each contestant for one command"),
     ("BENCH_STREAM_ROUNDS", 3, "turns for output"),
-    ("BENCH_FILE_MIB", 512, "MiB of output to a file in each turn"),
+    ("BENCH_FILE_MIB", 1024, "MiB of output to a file in each turn"),
     ("BENCH_SRUN_MIB", 16, "MiB of output through `srun` in each turn"),
-    ("BENCH_PAIRS", 30, "pairs of steps with and without the plugin"),
+    ("BENCH_PLAIN_STEPS", 60, "turns of a plain step with and without the plugin"),
     ("BENCH_MEMORY_ROUNDS", 3, "turns for slurmstepd's threads and memory"),
     ("BENCH_RATE_ROUNDS", 1, "turns for jobs back to back"),
     ("BENCH_RATE_JOBS", 10, "jobs and steps back to back"),
@@ -21,7 +21,7 @@ pub struct Parameters {
     pub stream_rounds: u32,
     pub file_mib: u32,
     pub srun_mib: u32,
-    pub pairs: u32,
+    pub plain_steps: u32,
     pub memory_rounds: u32,
     pub rate_rounds: u32,
     pub rate_jobs: u32,
@@ -49,10 +49,10 @@ impl Parameters {
                 Err(_) => default,
             };
         }
-        let [rounds, stream_rounds, file_mib, srun_mib, pairs, memory_rounds, rate_rounds, rate_jobs] = numbers;
+        let [rounds, stream_rounds, file_mib, srun_mib, plain_steps, memory_rounds, rate_rounds, rate_jobs] = numbers;
         let page = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
         let page = std::env::var_os("BENCH_PAGE").map_or_else(page, PathBuf::from);
-        Ok(Self { rounds, stream_rounds, file_mib, srun_mib, pairs, memory_rounds, rate_rounds, rate_jobs, page })
+        Ok(Self { rounds, stream_rounds, file_mib, srun_mib, plain_steps, memory_rounds, rate_rounds, rate_jobs, page })
     }
 
     /// The numbers, in the order of [`NUMBERS`].
@@ -62,7 +62,7 @@ impl Parameters {
             self.stream_rounds,
             self.file_mib,
             self.srun_mib,
-            self.pairs,
+            self.plain_steps,
             self.memory_rounds,
             self.rate_rounds,
             self.rate_jobs,

@@ -1,5 +1,6 @@
 //! Runs commands on the testbed's hosts with a deadline, timed by a clock on the host itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use e2e::At;
@@ -9,6 +10,22 @@ pub const LIMIT: &str = "90";
 
 /// The host's shell notes the time right before and after the command: the way there is not part of the figure.
 const CLOCK: &str = r#"begin=$EPOCHREALTIME; "$@"; code=$?; printf '\n%s %s' $begin $EPOCHREALTIME; exit $code"#;
+
+/// Whether the bench is to stop, and whether it has.
+static STOP: AtomicBool = AtomicBool::new(false);
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Lets the present command be the last one. Waits for its end, at most ten seconds.
+pub fn stop(meanwhile: impl FnOnce()) {
+    STOP.store(true, Ordering::Release);
+    meanwhile();
+    for _ in 0..100 {
+        if STOPPED.load(Ordering::Acquire) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
 
 /// Why there is no figure.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +101,10 @@ pub fn timed(at: At, argv: &[&str]) -> Result<Timed, Missing> {
 }
 
 fn run(at: At, prefix: &[&str], argv: &[&str], input: &[u8]) -> Result<String, Missing> {
+    while STOP.load(Ordering::Acquire) {
+        STOPPED.store(true, Ordering::Release);
+        std::thread::park();
+    }
     let ran = at.run_with(&[&["timeout", LIMIT], prefix, argv].concat(), input);
     let command = short(&argv.join(" "));
     match ran.code {

@@ -4,12 +4,14 @@ use e2e::{ALICE, At, ROOT, image};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::run::{Missing, output, output_with};
+use crate::run::{LIMIT, Missing, output, output_with, stop};
 
 /// The name of every job, and what every Pod's name begins with.
 pub const NAME: &str = "side-by-side";
 /// The folder that all hosts and Pods share.
 pub const FOLDER: &str = "/mnt/nas/side-by-side";
+/// The line that makes Slurm load the plugin.
+pub const PLUGIN_LINE: &str = "/etc/slurm/plugstack.conf.d/k8s.conf";
 /// The node that single jobs run on.
 pub const NODE: &str = "node1";
 /// Its admin.
@@ -24,9 +26,9 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("runc.sh", include_str!("scripts/runc.sh")),
     ("idle.sh", include_str!("scripts/idle.sh")),
     ("footprint.sh", include_str!("scripts/footprint.sh")),
-    ("without.sh", include_str!("scripts/without.sh")),
+    ("hide.sh", include_str!("scripts/hide.sh")),
     ("clock.sh", include_str!("scripts/clock.sh")),
-    ("pairs.sh", include_str!("scripts/pairs.sh")),
+    ("plain_steps.sh", include_str!("scripts/plain_steps.sh")),
     ("rate.sh", include_str!("scripts/rate.sh")),
     ("steps.sh", include_str!("scripts/steps.sh")),
 ];
@@ -82,6 +84,8 @@ fn clear_when_interrupted() -> Result<(), Missing> {
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             eprintln!("bench: interrupted; taking everything away");
+            // The first time ends the jobs, so that the present turn ends too.
+            stop(clear);
             clear();
             std::process::exit(130);
         }
@@ -91,21 +95,21 @@ fn clear_when_interrupted() -> Result<(), Missing> {
 
 /// Takes away all that a run may have left. What is not there is no error, and one failure does not keep the rest.
 fn clear() {
-    let line = "/etc/slurm/plugstack.conf.d/k8s.conf";
-    let restore = format!("[ ! -e {line}.{NAME} ] || mv {line}.{NAME} {line}");
+    let restore = format!("[ ! -e {PLUGIN_LINE}.{NAME} ] || mv {PLUGIN_LINE}.{NAME} {PLUGIN_LINE}");
     let forget = format!("runc list --quiet | grep ^{NAME} | xargs --no-run-if-empty -n 1 runc delete --force");
     let label = format!("--selector=made-by={NAME}");
     let commands: [(At, &[&str]); 5] = [
-        (ON_OTHER, &["bash", "-c", &restore]),
         (ROOT, &["scancel", "--name", NAME]),
         (ROOT, &["kubectl", "delete", "pods", "--namespace=default", &label, "--now"]),
         (ON_NODE, &["bash", "-c", &forget]),
         (ROOT, &["rm", "--recursive", "--force", FOLDER]),
+        (ON_OTHER, &["bash", "-c", &restore]),
     ];
     for (at, argv) in commands {
         // Panics only if the testbed's command is not there: then nothing is.
-        if let Err(missing) = output(at, argv) {
-            eprintln!("bench: clearing up: {missing}");
+        let ran = at.run(&[&["timeout", LIMIT], argv].concat());
+        if ran.code != Some(0) {
+            eprintln!("bench: clearing up: `{}`: {}", argv.join(" "), ran.errors());
         }
     }
 }

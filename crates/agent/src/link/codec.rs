@@ -186,6 +186,7 @@ mod tests {
             rlimits: vec![(7, 1024, u64::MAX)],
             cpus: vec![0, 1],
             nice: 0,
+            ignored: 0,
             terminal: None,
             io: Io::Tee,
             scope: Scope::Tree,

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older end would not understand.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Which end speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +127,8 @@ pub struct Start {
     pub cpus: Vec<u32>,
     /// The nice value.
     pub nice: i32,
+    /// The signals it ignores, signal n as bit n - 1.
+    pub ignored: u64,
     /// Slurm's terminal, if that is its stdin.
     pub terminal: Option<Terminal>,
     /// How output is carried.
