@@ -58,8 +58,6 @@ fn a_refusal_is_printed_even_if_the_engine_read_nothing() {
 
 #[test]
 fn a_task_cancelled_before_it_starts_ends_by_that_signal() {
-    // A shell ignores INT for what it runs in the background, perhaps these tests. PIPE is Rust's own.
-    slurm_k8s_posix::ignore_only(1 << (13 - 1));
     for signo in [2, 15, 1, 10, 50] {
         let bed = Bed::new();
         let mut shim = bed.shim(0, &["true"]).spawn().unwrap();
