@@ -82,7 +82,9 @@ impl Creation {
     /// request arrived and only its answer was lost.
     pub async fn attempt(&mut self, pods: &Pods) -> Result<Created, CreateError> {
         while self.variant < NAMES {
-            if let Ok(mut run_dir) = self.run_dir.lock() {
+            if self.takes_grant()
+                && let Ok(mut run_dir) = self.run_dir.lock()
+            {
                 run_dir.write_grant(&self.grant)?;
             }
             // Until the answer says otherwise: the request may be cut off at any moment.
@@ -109,6 +111,11 @@ impl Creation {
     #[must_use]
     pub fn target(&self) -> Target {
         Target::Perhaps { name: self.name.clone(), nonce: self.grant.nonce.clone() }
+    }
+
+    /// By volumes of the node, nobody takes it.
+    fn takes_grant(&self) -> bool {
+        self.pod.spec.as_ref().is_some_and(|spec| spec.runtime_class_name.is_some())
     }
 
     fn rename(&mut self) {

@@ -6,7 +6,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use slurm_k8s_core::grant::{AGENT_SOCKET, COMMANDS, Grant, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE};
+use slurm_k8s_core::grant::{
+    AGENT_SOCKET, COMMANDS, GROUP_FILE, Grant, PASSWD_FILE, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE,
+};
+use slurm_k8s_core::passwd;
 
 /// A file or folder that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,12 @@ impl RunDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes the container's passwd and group, where no runtime of ours can read the image's.
+    pub fn write_identity(&self, grant: &Grant) -> Result<(), RunDirError> {
+        self.file(PASSWD_FILE, &passwd::passwd(passwd::PLAIN_PASSWD, grant), 0o444, None)?;
+        self.file(GROUP_FILE, &passwd::group(passwd::PLAIN_GROUP, grant), 0o444, None)
     }
 
     /// Writes the grant: complete before it has its name, and only root can reach it. An earlier one for another

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Refusal};
-use slurm_k8s_core::config::Config;
+use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::exit_code;
 use slurm_k8s_core::name;
 use tokio::runtime::Runtime;
@@ -127,7 +127,10 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes()).map_err(on_node)?;
     let path = run_dir.path().to_owned();
     let grant = plan::grant(&config, step, &name, &nonce, &path, granted);
-    let pod = plan::pod(&config, step, &name, &nonce);
+    let pod = plan::pod(&config, step, &grant);
+    if config.kubernetes.way == Way::HostPath {
+        run_dir.write_identity(&grant).map_err(on_node)?;
+    }
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {

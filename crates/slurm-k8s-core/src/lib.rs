@@ -13,6 +13,7 @@ pub mod label;
 pub mod multi_prog;
 pub mod name;
 pub mod option;
+pub mod passwd;
 pub mod pod;
 pub mod policy;
 pub mod quantity;
