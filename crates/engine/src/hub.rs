@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{End, Ids, Message, Refusal};
+use slurm_k8s_core::exit_code;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -25,6 +26,7 @@ const POST_MORTEM: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(500);
 
 const KILL: i32 = 9;
+const TERM: i32 = 15;
 const STOP: i32 = 19;
 
 /// What happened at one of the ends.
@@ -44,6 +46,8 @@ struct Task {
     pid: Option<Pid>,
     start: Option<(Message, Vec<OwnedFd>)>,
     sent: bool,
+    /// The last signal that came from Slurm.
+    signalled: Option<i32>,
     ended: bool,
     gone: bool,
 }
@@ -61,6 +65,7 @@ pub struct Hub<'a> {
     killed_for_memory: u64,
     refusal: Option<Refusal>,
     failure: Option<Refusal>,
+    leaving: Option<Refusal>,
     notice: Option<String>,
     post_mortem: Option<Instant>,
     start_deadline: Instant,
@@ -80,6 +85,7 @@ impl<'a> Hub<'a> {
             killed_for_memory: 0,
             refusal: None,
             failure: None,
+            leaving: None,
             notice: None,
             post_mortem: None,
             start_deadline: Instant::now() + start_timeout,
@@ -170,7 +176,8 @@ impl<'a> Hub<'a> {
                 state.start = Some((message, descriptors));
                 self.forward_starts();
             }
-            Message::Signal { task: named, .. } if *named == task && state.sent => {
+            Message::Signal { task: named, signo } if *named == task && state.sent => {
+                state.signalled = Some(*signo);
                 if let Some(agent) = &self.agent {
                     agent.send(message, Vec::new());
                 }
@@ -328,7 +335,20 @@ impl<'a> Hub<'a> {
         };
         state.ended |= ends;
         if let Some(shim) = &state.shim {
-            shim.send(message, Vec::new());
+            match self.leaving.as_ref().filter(|_| ends) {
+                // Not the user's failure, and not Slurm's doing.
+                Some(refusal) if killed(&message) && state.signalled != Some(TERM) => {
+                    self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+                    shim.send(Message::Refused(refusal.clone()), Vec::new());
+                }
+                Some(refusal) => {
+                    shim.send(Message::Notice { task, text: refusal.message.clone() }, Vec::new());
+                    shim.send(message, Vec::new());
+                }
+                None => {
+                    shim.send(message, Vec::new());
+                }
+            }
         }
         let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
         if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
@@ -342,7 +362,7 @@ impl<'a> Hub<'a> {
         let early = self.tasks.len() < self.expected as usize;
         if open || early {
             self.journal.write("agent_gone", &[]);
-            match self.failure.take() {
+            match self.leaving.take().or(self.failure.take()) {
                 Some(refusal) => self.refuse(refusal),
                 None => self.post_mortem = Some(Instant::now() + POST_MORTEM),
             }
@@ -362,7 +382,18 @@ impl<'a> Hub<'a> {
                 }
                 self.notice = Some(text);
             }
-            Observed::Failed(refusal) => {
+            Observed::Leaving(refusal) => {
+                self.journal.write("leaving", &[("message", Value::from(refusal.message.as_str()))]);
+                self.leaving = Some(refusal);
+            }
+            Observed::Failed(mut refusal) => {
+                if !self.agent_seen {
+                    refusal = self.leaving.take().unwrap_or(refusal);
+                    // Nothing runs before the agent is there.
+                    if refusal.code == exit_code::LOST {
+                        refusal.code = exit_code::NOT_STARTED;
+                    }
+                }
                 if !self.agent_seen || self.post_mortem.is_some() {
                     self.post_mortem = None;
                     self.refuse(refusal);
@@ -393,4 +424,9 @@ impl<'a> Hub<'a> {
             let _ = pidfd_send_signal(pidfd, Signal::KILL);
         }
     }
+}
+
+/// Whether the end is one that the kubelet brings about.
+fn killed(message: &Message) -> bool {
+    matches!(message, Message::Exited { end: End::Signal(TERM | KILL), .. })
 }

@@ -12,15 +12,18 @@ mod hub;
 mod journal;
 mod mounts;
 mod observe;
+mod pause;
 mod peer;
 mod plan;
 pub mod proctrack;
 mod refusal;
 mod removal;
+mod retry_after;
 mod rundir;
 mod session;
 mod signals;
 mod standstill;
+mod sweep;
 
 pub use plan::Step;
 pub use session::{Open, Session};
