@@ -67,6 +67,7 @@ pub struct Hub<'a> {
     failure: Option<Refusal>,
     leaving: Option<Refusal>,
     notice: Option<String>,
+    state: String,
     post_mortem: Option<Instant>,
     start_deadline: Instant,
 }
@@ -87,6 +88,7 @@ impl<'a> Hub<'a> {
             failure: None,
             leaving: None,
             notice: None,
+            state: "waiting for the kubelet".to_owned(),
             post_mortem: None,
             start_deadline: Instant::now() + start_timeout,
         }
@@ -136,7 +138,7 @@ impl<'a> Hub<'a> {
             let refusal = self.failure.take().unwrap_or_else(refusal::lost);
             self.refuse(refusal);
         } else if !self.agent_seen && Instant::now() >= self.start_deadline {
-            let timeout = || refusal::start_timeout(self.notice.as_deref());
+            let timeout = || refusal::start_timeout(self.notice.as_ref().unwrap_or(&self.state));
             let refusal = self.failure.take().unwrap_or_else(timeout);
             self.refuse(refusal);
         }
@@ -371,7 +373,10 @@ impl<'a> Hub<'a> {
 
     fn observed(&mut self, observed: Observed) {
         match observed {
-            Observed::Phase(text) => self.journal.write("pod", &[("state", Value::from(text))]),
+            Observed::Phase(text) => {
+                self.journal.write("pod", &[("state", Value::from(text.as_str()))]);
+                self.state = text;
+            }
             Observed::Notice(text) => {
                 self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
                 for (task, state) in &self.tasks {
@@ -411,6 +416,8 @@ impl<'a> Hub<'a> {
         );
         for state in self.tasks.values_mut().filter(|state| !state.ended) {
             state.ended = true;
+            // An agent that comes all the same must not run it.
+            state.start = None;
             if let Some(shim) = &state.shim {
                 shim.send(Message::Refused(refusal.clone()), Vec::new());
             }

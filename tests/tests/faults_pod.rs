@@ -1,0 +1,105 @@
+//! What Kubernetes and its admins do to the Pod of a running job, and images that do not start.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use e2e::process::{agent, no_process_of};
+use e2e::{ALICE, CTL, Job, NODE1, ROOT, alone, api_log, image, no_pod_of, until};
+use serde_json::Value;
+
+#[test]
+fn a_deleted_an_evicted_and_a_killed_pod_are_no_failure_of_the_users() {
+    let _alone = alone();
+    let [deleted, evicted, killed] = ["node1", "node2", "node1"].map(|node| Job::submit(node, &[]));
+    let [deleted, evicted, killed] = [deleted, evicted, killed].map(Job::running);
+    let pod = |job: &Job| format!("slurm-job-{}", job.id);
+    let kubectl = ["kubectl", "-n", "slurm-jobs"];
+    let _ = ROOT.run(&[&kubectl[..], &["delete", "pod", "--wait=false", &pod(&deleted)]].concat()).ok();
+    let name = pod(&evicted);
+    let eviction = format!(
+        r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{name}","namespace":"slurm-jobs"}}}}"#
+    );
+    let path = format!("/api/v1/namespaces/slurm-jobs/pods/{name}/eviction");
+    let _ = ROOT.run_with(&["kubectl", "create", "--raw", &path, "-f", "-"], eviction.as_bytes()).ok();
+    agent(&killed.id).kill();
+    deleted.failed(125, &format!("the Pod {} was deleted in Kubernetes", pod(&deleted)));
+    evicted.failed(125, &format!("the Pod {name} was evicted in Kubernetes: EvictionByEvictionAPI"));
+    killed.failed(125, "the Pod's first process ended (exit code 137) without reporting how the command ended");
+    [&deleted, &evicted, &killed].into_iter().for_each(|job| no_process_of(&job.id));
+}
+
+#[test]
+fn a_job_that_ends_well_when_its_pod_is_deleted_keeps_its_own_status() {
+    let _alone = alone();
+    let script = "#!/bin/bash\ntrap 'echo checkpoint; exit 0' TERM\necho begin\nwhile :; do sleep 0.1; done\n";
+    let job = Job::of("node1", &[], script).running();
+    let pod = format!("slurm-job-{}", job.id);
+    let _ = ROOT.run(&["kubectl", "-n", "slurm-jobs", "delete", "pod", "--wait=false", &pod]).ok();
+    job.ended("COMPLETED|0:0");
+    assert_eq!(job.output(), b"begin\ncheckpoint\n");
+    assert!(job.errors().contains(&format!("spank-k8s: the Pod {pod} was deleted in Kubernetes")), "{}", job.errors());
+}
+
+/// Puts `name` into the testbed's registry: busybox with another architecture, or with a layer that is none.
+fn push(name: &str, change: &str) {
+    let script = r#"set -eu
+registry=http://nas-hub.local:5407/v2
+dir=$(mktemp -d); cd "$dir"
+curl() { command curl --silent --show-error --fail --noproxy '*' "$@"; }
+accept=$(jq -rn '["application/vnd.oci.image.manifest.v1+json","application/vnd.docker.distribution.manifest.v2+json"]|join(",")')
+curl -H "Accept: $accept" $registry/busybox/manifests/1 > manifest
+curl $registry/busybox/blobs/$(jq -r .config.digest manifest) > config
+layer=$(jq -r '.layers[0].digest' manifest)
+curl $registry/busybox/blobs/$layer > layer
+case "$2" in
+arm64) jq -c '.architecture = "arm64"' config > new; mv new config ;;
+broken) head -c 2000 layer > new; mv new layer ;;
+esac
+put() {
+  digest=sha256:$(sha256sum < $1 | cut -d' ' -f1)
+  to=$(curl -i -X POST $registry/$2/blobs/uploads/ | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
+  case $to in http*) ;; *) to=http://nas-hub.local:5407$to ;; esac
+  curl -X PUT -H 'Content-Type: application/octet-stream' --data-binary @$1 "$to&digest=$digest" > /dev/null
+}
+put config "$1"; config=$digest
+put layer "$1"; layer=$digest
+jq -c --arg c $config --argjson cs $(wc -c < config) --arg l $layer --argjson ls $(wc -c < layer) \
+  '.config.digest = $c | .config.size = $cs | .layers[0].digest = $l | .layers[0].size = $ls | .layers |= .[:1]' \
+  manifest > new
+curl -X PUT -H "Content-Type: $(jq -r .mediaType manifest)" --data-binary @new $registry/$1/manifests/1 > /dev/null
+rm -r "$dir"
+"#;
+    let _ = CTL.run(&["sh", "-c", script, "push", name, change]).ok();
+}
+
+#[test]
+fn an_image_that_cannot_run_here_is_named() {
+    let _alone = alone();
+    for (change, text) in
+        [("arm64", "has no variant for this node's architecture"), ("broken", "is broken: failed to extract layer")]
+    {
+        let name = format!("faults-{change}");
+        push(&name, change);
+        let image = format!("--k8s-image={}", image("busybox").replace("busybox", &name));
+        ALICE.run(&["srun", "-w", "node1", &image, "true"]).fails(122, text);
+    }
+}
+
+#[test]
+fn a_good_job_costs_three_requests() {
+    let _alone = alone();
+    let job = Job::of("node1", &["--wait"], "#!/bin/bash\necho whole\n");
+    job.ended("COMPLETED|0:0");
+    no_pod_of(&job.id);
+    let mut verbs = Vec::new();
+    until("the audit log has the deletion", || {
+        let log = api_log::audited(&format!("slurm-job-{}", job.id));
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        // A watch has one line when it starts and one when it ends.
+        let mut seen = std::collections::BTreeSet::new();
+        let first = lines.filter(|line| seen.insert(line["auditID"].to_string()));
+        verbs = first.map(|line| line["verb"].as_str().unwrap_or_default().to_owned()).collect();
+        if verbs.iter().any(|verb| verb == "delete") { Ok(()) } else { Err(log) }
+    });
+    assert_eq!(verbs, ["create", "watch", "delete"]);
+    let log = NODE1.run(&["grep", &format!("\"job\":\"{}.batch\"", job.id), "/var/log/slurm-k8s/engine.log"]).text();
+    assert!(log.contains("\"phase\":\"deleted\""), "{log}");
+}
