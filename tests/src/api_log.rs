@@ -5,7 +5,7 @@ use std::fs;
 use crate::{CTL, until};
 
 /// Where the testbed's API server logs what the nodes' Slurm identities ask.
-const AUDIT: &str = "/var/log/kubernetes/audit.log";
+pub const AUDIT: &str = "/var/log/kubernetes/audit.log";
 const PROXY: &str = "/var/lib/spank-k8s-testbed/log/ctl/api-proxy.log";
 
 /// The lines of the audit log about the Pod with this name.

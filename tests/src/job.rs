@@ -78,7 +78,8 @@ impl Job {
         self.release();
         self.ended("FAILED|7:0");
         assert!(self.output() == expected(), "{} bytes of {}", self.output().len(), expected().len());
-        assert_eq!(self.errors(), "");
+        // Slurm's own complaints about the fault may be there.
+        assert!(!self.errors().contains("spank-k8s:"), "{}", self.errors());
     }
 
     /// Fails the test unless the job ends so, no Pod of it is left, and every node is up.

@@ -5,6 +5,7 @@ pub mod api_log;
 mod broken;
 mod job;
 pub mod process;
+pub mod registry;
 
 pub use broken::{Away, Changed, Fault, alone};
 pub use job::Job;

@@ -11,6 +11,8 @@ fn kubelet_and_containerd_are_restarted_and_running_jobs_live_on() {
     let [kubelet, ending] = [(); 2].map(|()| Job::submit("node1", &[]));
     let [containerd, over] = [(); 2].map(|()| Job::submit("node2", &[]));
     let [kubelet, ending, containerd, over] = [kubelet, ending, containerd, over].map(Job::running);
+    let start_timeout = |text| text + "[kubernetes]\nstart_timeout = \"3s\"\n";
+    let changed = Changed::edit(NODE1, "/etc/slurm/k8s.toml", start_timeout);
     {
         let _faults = [Fault::start("kubelet@node1"), Fault::start("containerd@node2")];
         for job in [&ending, &over] {
@@ -23,6 +25,7 @@ fn kubelet_and_containerd_are_restarted_and_running_jobs_live_on() {
         let ran = ALICE.run(&["srun", "-n1", "--mem=100M", "-w", "node1", &in_image("busybox"), "true"]);
         ran.fails(123, "the Pod did not start in time: waiting for the kubelet");
     }
+    drop(changed);
     [&over, &kubelet, &containerd].into_iter().for_each(Job::ends_whole);
     let _ = ALICE.run(&["srun", "-N2", &in_image("busybox"), "true"]).ok();
 }

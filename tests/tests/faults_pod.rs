@@ -1,9 +1,9 @@
 //! What Kubernetes and its admins do to the Pod of a running job, and images that do not start.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use e2e::process::{agent, no_process_of};
-use e2e::{ALICE, CTL, Job, NODE1, ROOT, alone, api_log, image, no_pod_of, until};
-use serde_json::Value;
+use e2e::{ALICE, Job, NODE1, ROOT, alone, api_log, image, no_pod_of, registry, until};
+use serde_json::{Value, json};
 
 #[test]
 fn a_deleted_an_evicted_and_a_killed_pod_are_no_failure_of_the_users() {
@@ -38,36 +38,30 @@ fn a_job_that_ends_well_when_its_pod_is_deleted_keeps_its_own_status() {
     assert!(job.errors().contains(&format!("spank-k8s: the Pod {pod} was deleted in Kubernetes")), "{}", job.errors());
 }
 
-/// Puts `name` into the testbed's registry: busybox with another architecture, or with a layer that is none.
+/// Puts `name` into the testbed's registry: busybox for another architecture only, or with half a layer.
 fn push(name: &str, change: &str) {
-    let script = r#"set -eu
-registry=http://nas-hub.local:5407/v2
-dir=$(mktemp -d); cd "$dir"
-curl() { command curl --silent --show-error --fail --noproxy '*' "$@"; }
-accept=$(jq -rn '["application/vnd.oci.image.manifest.v1+json","application/vnd.docker.distribution.manifest.v2+json"]|join(",")')
-curl -H "Accept: $accept" $registry/busybox/manifests/1 > manifest
-curl $registry/busybox/blobs/$(jq -r .config.digest manifest) > config
-layer=$(jq -r '.layers[0].digest' manifest)
-curl $registry/busybox/blobs/$layer > layer
-case "$2" in
-arm64) jq -c '.architecture = "arm64"' config > new; mv new config ;;
-broken) head -c 2000 layer > new; mv new layer ;;
-esac
-put() {
-  digest=sha256:$(sha256sum < $1 | cut -d' ' -f1)
-  to=$(curl -i -X POST $registry/$2/blobs/uploads/ | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
-  case $to in http*) ;; *) to=http://nas-hub.local:5407$to ;; esac
-  curl -X PUT -H 'Content-Type: application/octet-stream' --data-binary @$1 "$to&digest=$digest" > /dev/null
-}
-put config "$1"; config=$digest
-put layer "$1"; layer=$digest
-jq -c --arg c $config --argjson cs $(wc -c < config) --arg l $layer --argjson ls $(wc -c < layer) \
-  '.config.digest = $c | .config.size = $cs | .layers[0].digest = $l | .layers[0].size = $ls | .layers |= .[:1]' \
-  manifest > new
-curl -X PUT -H "Content-Type: $(jq -r .mediaType manifest)" --data-binary @new $registry/$1/manifests/1 > /dev/null
-rm -r "$dir"
-"#;
-    let _ = CTL.run(&["sh", "-c", script, "push", name, change]).ok();
+    let mut manifest: Value = serde_json::from_slice(&registry::get("busybox/manifests/1")).unwrap();
+    let blob = |part: &Value| registry::get(&format!("busybox/blobs/{}", part["digest"].as_str().unwrap()));
+    let (config, mut layer) = (blob(&manifest["config"]), blob(&manifest["layers"][0]));
+    if change == "broken" {
+        layer.truncate(layer.len() / 2);
+    }
+    let _ = registry::put_blob(name, &config);
+    manifest["layers"][0]["digest"] = registry::put_blob(name, &layer).into();
+    manifest["layers"][0]["size"] = layer.len().into();
+    let text = manifest.to_string();
+    if change == "arm64" {
+        let digest = registry::digest(text.as_bytes());
+        registry::put_manifest(name, &digest, registry::MANIFEST, &text);
+        let only = json!({
+            "mediaType": registry::MANIFEST, "digest": digest, "size": text.len(),
+            "platform": {"architecture": "arm64", "os": "linux"},
+        });
+        let index = json!({"schemaVersion": 2, "manifests": [only]});
+        registry::put_manifest(name, "1", registry::INDEX, &index.to_string());
+    } else {
+        registry::put_manifest(name, "1", registry::MANIFEST, &text);
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::observe::Observed;
 use crate::peer::Sender;
 use crate::refusal;
 use crate::standstill::{Change, Standstill};
+use crate::task::Task;
 
 /// How long the kubelet has to say why a container ended without a word from the agent.
 const POST_MORTEM: Duration = Duration::from_secs(3);
@@ -38,18 +39,6 @@ pub enum Event {
     FromAgent(Message),
     AgentGone,
     Pod(Observed),
-}
-
-#[derive(Default)]
-struct Task {
-    shim: Option<Sender>,
-    pid: Option<Pid>,
-    start: Option<(Message, Vec<OwnedFd>)>,
-    sent: bool,
-    /// The last signal that came from Slurm.
-    signalled: Option<i32>,
-    ended: bool,
-    gone: bool,
 }
 
 /// The state of one step on one node.
@@ -273,10 +262,8 @@ impl<'a> Hub<'a> {
             self.killed_for_memory = memory.killed;
             self.journal
                 .write("out_of_memory", &[("peak", Value::from(memory.peak)), ("limit", Value::from(memory.limit))]);
-            if let Some(shim) = self.tasks.get(&task).and_then(|state| state.shim.as_ref()) {
-                for text in refusal::out_of_memory(&memory) {
-                    shim.send(Message::Notice { task, text }, Vec::new());
-                }
+            if let Some(state) = self.tasks.get(&task) {
+                refusal::out_of_memory(&memory).into_iter().for_each(|text| state.tell(Message::Notice { task, text }));
             }
         }
     }
@@ -292,65 +279,31 @@ impl<'a> Hub<'a> {
 
     fn agent_said(&mut self, message: Message) {
         let (task, ends) = match &message {
-            Message::Started { task } => {
-                self.journal.write("started", &[("task", Value::from(*task))]);
-                (*task, false)
-            }
-            Message::Exited { task, end, usage } => {
-                if *end == End::Signal(KILL) {
-                    self.tell_memory(*task);
-                }
-                let (code, signal) = match end {
-                    End::Code(code) => (Value::from(*code), Value::Null),
-                    End::Signal(signo) => (Value::Null, Value::from(*signo)),
-                };
-                self.journal.write(
-                    "exited",
-                    &[
-                        ("task", Value::from(*task)),
-                        ("code", code),
-                        ("signal", signal),
-                        ("user_us", Value::from(usage.user_us)),
-                        ("system_us", Value::from(usage.system_us)),
-                        ("peak_kib", Value::from(usage.peak_kib)),
-                    ],
-                );
+            Message::Started { task } | Message::Notice { task, .. } => (*task, false),
+            Message::Exited { task, end: End::Signal(KILL), .. } => {
+                self.tell_memory(*task);
                 (*task, true)
             }
-            Message::NotStarted { task, failure } => {
-                let what = String::from_utf8_lossy(&failure.what).into_owned();
-                self.journal.write(
-                    "not_started",
-                    &[("task", Value::from(*task)), ("what", Value::from(what)), ("errno", Value::from(failure.errno))],
-                );
-                (*task, true)
-            }
-            Message::Notice { task, .. } => (*task, false),
-            Message::LogLost { task, bytes } => {
-                self.journal.write("log_lost", &[("task", Value::from(*task)), ("bytes", Value::from(*bytes))]);
-                return;
-            }
+            Message::Exited { task, .. } | Message::NotStarted { task, .. } => (*task, true),
+            Message::LogLost { .. } => return self.journal.told(&message),
             _ => return,
         };
+        self.journal.told(&message);
         let Some(state) = self.tasks.get_mut(&task) else {
             return;
         };
         state.ended |= ends;
-        if let Some(shim) = &state.shim {
-            match self.leaving.as_ref().filter(|_| ends) {
-                // Not the user's failure, and not Slurm's doing.
-                Some(refusal) if killed(&message) && state.signalled != Some(TERM) => {
-                    self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
-                    shim.send(Message::Refused(refusal.clone()), Vec::new());
-                }
-                Some(refusal) => {
-                    shim.send(Message::Notice { task, text: refusal.message.clone() }, Vec::new());
-                    shim.send(message, Vec::new());
-                }
-                None => {
-                    shim.send(message, Vec::new());
-                }
+        match self.leaving.as_ref().filter(|_| ends) {
+            // Not the user's failure, and not Slurm's doing.
+            Some(refusal) if killed(&message) && state.signalled != Some(TERM) => {
+                self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+                state.tell(Message::Refused(refusal.clone()));
             }
+            Some(refusal) => {
+                state.tell(Message::Notice { task, text: refusal.message.clone() });
+                state.tell(message);
+            }
+            None => state.tell(message),
         }
         let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
         if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
@@ -380,10 +333,7 @@ impl<'a> Hub<'a> {
             Observed::Notice(text) => {
                 self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
                 for (task, state) in &self.tasks {
-                    if let Some(shim) = &state.shim {
-                        let text = text.clone();
-                        shim.send(Message::Notice { task: *task, text }, Vec::new());
-                    }
+                    state.tell(Message::Notice { task: *task, text: text.clone() });
                 }
                 self.notice = Some(text);
             }
@@ -418,9 +368,7 @@ impl<'a> Hub<'a> {
             state.ended = true;
             // An agent that comes all the same must not run it.
             state.start = None;
-            if let Some(shim) = &state.shim {
-                shim.send(Message::Refused(refusal.clone()), Vec::new());
-            }
+            state.tell(Message::Refused(refusal.clone()));
         }
         self.refusal = Some(refusal);
     }

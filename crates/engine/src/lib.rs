@@ -24,6 +24,7 @@ mod session;
 mod signals;
 mod standstill;
 mod sweep;
+mod task;
 
 pub use plan::Step;
 pub use session::{Open, Session};
