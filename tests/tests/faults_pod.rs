@@ -42,11 +42,16 @@ fn a_job_that_ends_well_when_its_pod_is_deleted_keeps_its_own_status() {
 fn push(name: &str, change: &str) {
     let mut manifest: Value = serde_json::from_slice(&registry::get("busybox/manifests/1")).unwrap();
     let blob = |part: &Value| registry::get(&format!("busybox/blobs/{}", part["digest"].as_str().unwrap()));
-    let (config, mut layer) = (blob(&manifest["config"]), blob(&manifest["layers"][0]));
-    if change == "broken" {
+    let (mut config, mut layer) = (blob(&manifest["config"]), blob(&manifest["layers"][0]));
+    if change == "damaged" {
         layer.truncate(layer.len() / 2);
+        // Another layer than busybox's, which the node has unpacked already.
+        let mut changed: Value = serde_json::from_slice(&config).unwrap();
+        changed["rootfs"]["diff_ids"][0] = registry::digest(b"damaged").into();
+        config = changed.to_string().into_bytes();
     }
-    let _ = registry::put_blob(name, &config);
+    manifest["config"]["digest"] = registry::put_blob(name, &config).into();
+    manifest["config"]["size"] = config.len().into();
     manifest["layers"][0]["digest"] = registry::put_blob(name, &layer).into();
     manifest["layers"][0]["size"] = layer.len().into();
     let text = manifest.to_string();
@@ -68,7 +73,7 @@ fn push(name: &str, change: &str) {
 fn an_image_that_cannot_run_here_is_named() {
     let _alone = alone();
     for (change, text) in
-        [("arm64", "has no variant for this node's architecture"), ("broken", "is broken: failed to extract layer")]
+        [("arm64", "has no variant for this node's architecture"), ("damaged", "is broken: failed to extract layer")]
     {
         let name = format!("faults-{change}");
         push(&name, change);
