@@ -332,3 +332,30 @@ async fn client(kubeconfig: &Path, timeout: Duration, retry_after: &RetryAfter) 
     let service = tower::util::BoxService::<Request<Body>, Response<_>, tower::BoxError>::new(service);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, reason: &str, text: &str) -> ApiError {
+        let status = kube::core::Status::failure(text, reason).with_code(code);
+        ApiError::of(kube::Error::Api(status.boxed()), &RetryAfter::default())
+    }
+
+    #[test]
+    fn a_conflict_passes_and_a_taken_name_stays_taken() {
+        let conflict = status(409, "Conflict", "Operation cannot be fulfilled on resourcequotas");
+        assert!(conflict.retryable() && !conflict.already_exists());
+        let taken = status(409, "AlreadyExists", "pods \"p\" already exists");
+        assert!(!taken.retryable() && taken.already_exists());
+        assert!(!status(403, "Forbidden", "no").retryable() && status(429, "TooManyRequests", "later").retryable());
+    }
+
+    #[test]
+    fn what_is_no_kubernetes_answer_has_https_own_words() {
+        let busy = status(429, NO_STATUS, "Too many requests, please try again later.");
+        let text =
+            "the Kubernetes API server answered 429 Too Many Requests: Too many requests, please try again later.";
+        assert_eq!(busy.to_string(), text);
+    }
+}
