@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use slurm_k8s_core::grant::{Grant, NONCE_ANNOTATION};
@@ -36,10 +37,19 @@ impl CreateError {
 }
 
 impl CreateError {
-    /// Whether the API server knows the node and does not let it.
+    /// Whether the API server does not know the node, or does not let it.
     #[must_use]
-    pub fn forbidden(&self) -> bool {
-        matches!(self, Self::Api(error) if error.status() == Some(403))
+    pub fn refused(&self) -> bool {
+        matches!(self, Self::Api(error) if matches!(error.status(), Some(401 | 403)))
+    }
+
+    /// When the API server wants to be asked again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Api(error) => error.retry_after(),
+            _ => None,
+        }
     }
 }
 
@@ -94,7 +104,7 @@ impl Creation {
                 Err(error) => error,
             };
             self.uncertain.store(before || !error.never_arrived(), Ordering::Relaxed);
-            if error.status() != Some(409) {
+            if !error.already_exists() {
                 return Err(error.into());
             }
             match pods.get(&self.grant.pod).await? {

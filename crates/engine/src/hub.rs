@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{End, Ids, Message, Refusal};
+use slurm_k8s_core::exit_code;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -18,6 +19,7 @@ use crate::observe::Observed;
 use crate::peer::Sender;
 use crate::refusal;
 use crate::standstill::{Change, Standstill};
+use crate::task::Task;
 
 /// How long the kubelet has to say why a container ended without a word from the agent.
 const POST_MORTEM: Duration = Duration::from_secs(3);
@@ -25,6 +27,7 @@ const POST_MORTEM: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(500);
 
 const KILL: i32 = 9;
+const TERM: i32 = 15;
 const STOP: i32 = 19;
 
 /// What happened at one of the ends.
@@ -36,16 +39,6 @@ pub enum Event {
     FromAgent(Message),
     AgentGone,
     Pod(Observed),
-}
-
-#[derive(Default)]
-struct Task {
-    shim: Option<Sender>,
-    pid: Option<Pid>,
-    start: Option<(Message, Vec<OwnedFd>)>,
-    sent: bool,
-    ended: bool,
-    gone: bool,
 }
 
 /// The state of one step on one node.
@@ -61,7 +54,9 @@ pub struct Hub<'a> {
     killed_for_memory: u64,
     refusal: Option<Refusal>,
     failure: Option<Refusal>,
+    leaving: Option<Refusal>,
     notice: Option<String>,
+    state: String,
     post_mortem: Option<Instant>,
     start_deadline: Instant,
 }
@@ -80,7 +75,9 @@ impl<'a> Hub<'a> {
             killed_for_memory: 0,
             refusal: None,
             failure: None,
+            leaving: None,
             notice: None,
+            state: "waiting for the kubelet".to_owned(),
             post_mortem: None,
             start_deadline: Instant::now() + start_timeout,
         }
@@ -130,7 +127,7 @@ impl<'a> Hub<'a> {
             let refusal = self.failure.take().unwrap_or_else(refusal::lost);
             self.refuse(refusal);
         } else if !self.agent_seen && Instant::now() >= self.start_deadline {
-            let timeout = || refusal::start_timeout(self.notice.as_deref());
+            let timeout = || refusal::start_timeout(self.notice.as_ref().unwrap_or(&self.state));
             let refusal = self.failure.take().unwrap_or_else(timeout);
             self.refuse(refusal);
         }
@@ -170,7 +167,8 @@ impl<'a> Hub<'a> {
                 state.start = Some((message, descriptors));
                 self.forward_starts();
             }
-            Message::Signal { task: named, .. } if *named == task && state.sent => {
+            Message::Signal { task: named, signo } if *named == task && state.sent => {
+                state.signalled = Some(*signo);
                 if let Some(agent) = &self.agent {
                     agent.send(message, Vec::new());
                 }
@@ -264,10 +262,8 @@ impl<'a> Hub<'a> {
             self.killed_for_memory = memory.killed;
             self.journal
                 .write("out_of_memory", &[("peak", Value::from(memory.peak)), ("limit", Value::from(memory.limit))]);
-            if let Some(shim) = self.tasks.get(&task).and_then(|state| state.shim.as_ref()) {
-                for text in refusal::out_of_memory(&memory) {
-                    shim.send(Message::Notice { task, text }, Vec::new());
-                }
+            if let Some(state) = self.tasks.get(&task) {
+                refusal::out_of_memory(&memory).into_iter().for_each(|text| state.tell(Message::Notice { task, text }));
             }
         }
     }
@@ -283,52 +279,31 @@ impl<'a> Hub<'a> {
 
     fn agent_said(&mut self, message: Message) {
         let (task, ends) = match &message {
-            Message::Started { task } => {
-                self.journal.write("started", &[("task", Value::from(*task))]);
-                (*task, false)
-            }
-            Message::Exited { task, end, usage } => {
-                if *end == End::Signal(KILL) {
-                    self.tell_memory(*task);
-                }
-                let (code, signal) = match end {
-                    End::Code(code) => (Value::from(*code), Value::Null),
-                    End::Signal(signo) => (Value::Null, Value::from(*signo)),
-                };
-                self.journal.write(
-                    "exited",
-                    &[
-                        ("task", Value::from(*task)),
-                        ("code", code),
-                        ("signal", signal),
-                        ("user_us", Value::from(usage.user_us)),
-                        ("system_us", Value::from(usage.system_us)),
-                        ("peak_kib", Value::from(usage.peak_kib)),
-                    ],
-                );
+            Message::Started { task } | Message::Notice { task, .. } => (*task, false),
+            Message::Exited { task, end: End::Signal(KILL), .. } => {
+                self.tell_memory(*task);
                 (*task, true)
             }
-            Message::NotStarted { task, failure } => {
-                let what = String::from_utf8_lossy(&failure.what).into_owned();
-                self.journal.write(
-                    "not_started",
-                    &[("task", Value::from(*task)), ("what", Value::from(what)), ("errno", Value::from(failure.errno))],
-                );
-                (*task, true)
-            }
-            Message::Notice { task, .. } => (*task, false),
-            Message::LogLost { task, bytes } => {
-                self.journal.write("log_lost", &[("task", Value::from(*task)), ("bytes", Value::from(*bytes))]);
-                return;
-            }
+            Message::Exited { task, .. } | Message::NotStarted { task, .. } => (*task, true),
+            Message::LogLost { .. } => return self.journal.told(&message),
             _ => return,
         };
+        self.journal.told(&message);
         let Some(state) = self.tasks.get_mut(&task) else {
             return;
         };
         state.ended |= ends;
-        if let Some(shim) = &state.shim {
-            shim.send(message, Vec::new());
+        match self.leaving.as_ref().filter(|_| ends) {
+            // Not the user's failure, and not Slurm's doing.
+            Some(refusal) if killed(&message) && state.signalled != Some(TERM) => {
+                self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+                state.tell(Message::Refused(refusal.clone()));
+            }
+            Some(refusal) => {
+                state.tell(Message::Notice { task, text: refusal.message.clone() });
+                state.tell(message);
+            }
+            None => state.tell(message),
         }
         let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
         if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
@@ -342,7 +317,7 @@ impl<'a> Hub<'a> {
         let early = self.tasks.len() < self.expected as usize;
         if open || early {
             self.journal.write("agent_gone", &[]);
-            match self.failure.take() {
+            match self.leaving.take().or(self.failure.take()) {
                 Some(refusal) => self.refuse(refusal),
                 None => self.post_mortem = Some(Instant::now() + POST_MORTEM),
             }
@@ -351,18 +326,29 @@ impl<'a> Hub<'a> {
 
     fn observed(&mut self, observed: Observed) {
         match observed {
-            Observed::Phase(text) => self.journal.write("pod", &[("state", Value::from(text))]),
+            Observed::Phase(text) => {
+                self.journal.write("pod", &[("state", Value::from(text.as_str()))]);
+                self.state = text;
+            }
             Observed::Notice(text) => {
                 self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
                 for (task, state) in &self.tasks {
-                    if let Some(shim) = &state.shim {
-                        let text = text.clone();
-                        shim.send(Message::Notice { task: *task, text }, Vec::new());
-                    }
+                    state.tell(Message::Notice { task: *task, text: text.clone() });
                 }
                 self.notice = Some(text);
             }
-            Observed::Failed(refusal) => {
+            Observed::Leaving(refusal) => {
+                self.journal.write("leaving", &[("message", Value::from(refusal.message.as_str()))]);
+                self.leaving = Some(refusal);
+            }
+            Observed::Failed(mut refusal) => {
+                if !self.agent_seen {
+                    refusal = self.leaving.take().unwrap_or(refusal);
+                    // Nothing runs before the agent is there.
+                    if refusal.code == exit_code::LOST {
+                        refusal.code = exit_code::NOT_STARTED;
+                    }
+                }
                 if !self.agent_seen || self.post_mortem.is_some() {
                     self.post_mortem = None;
                     self.refuse(refusal);
@@ -380,9 +366,9 @@ impl<'a> Hub<'a> {
         );
         for state in self.tasks.values_mut().filter(|state| !state.ended) {
             state.ended = true;
-            if let Some(shim) = &state.shim {
-                shim.send(Message::Refused(refusal.clone()), Vec::new());
-            }
+            // An agent that comes all the same must not run it.
+            state.start = None;
+            state.tell(Message::Refused(refusal.clone()));
         }
         self.refusal = Some(refusal);
     }
@@ -393,4 +379,9 @@ impl<'a> Hub<'a> {
             let _ = pidfd_send_signal(pidfd, Signal::KILL);
         }
     }
+}
+
+/// Whether the end is one that the kubelet brings about.
+fn killed(message: &Message) -> bool {
+    matches!(message, Message::Exited { end: End::Signal(TERM | KILL), .. })
 }

@@ -2,10 +2,13 @@
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
 use slurm_k8s_core::grant::{
     AGENT_SOCKET, COMMANDS, GROUP_FILE, Grant, PASSWD_FILE, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE,
 };
@@ -26,12 +29,20 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> R
 }
 
 /// A Pod's run folder. Root owns it and anyone may pass through it; what is in it belongs to the job's user.
+///
+/// It is locked for as long as this process lives, however that ends: what is not locked, a [`crate::sweep`] removes.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     grants: PathBuf,
     grant: Option<PathBuf>,
+    _lock: OwnedFd,
 }
+
+/// How often a folder is made again that a sweep took before it was locked.
+const TRIES: u32 = 5;
+/// How long a sweep of the grants may take.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// The listening ends of the link.
 #[derive(Debug)]
@@ -55,13 +66,23 @@ impl RunDir {
         let pods = run.join("pods");
         make_dir(&pods, 0o711)?;
         let path = pods.join(format!("{pod}-{nonce}"));
-        make_dir(&path, 0o711)?;
-        let this = Self { grants: run.join("grants").join(namespace), grant: None, path };
-        let sockets = Sockets { shim: this.listen(SHIM_SOCKET, owner)?, agent: this.listen(AGENT_SOCKET, owner)? };
-        this.file(TOKEN_FILE, token, 0o400, Some(owner))?;
-        this.file("agent", b"", 0o555, None)?;
-        this.commands()?;
-        Ok((this, sockets))
+        let lock = make_locked(&path)?;
+        let mut this = Self { grants: run.join("grants").join(namespace), grant: None, path, _lock: lock };
+        match this.fill(owner, token) {
+            Ok(sockets) => Ok((this, sockets)),
+            Err(error) => {
+                this.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, owner: (u32, u32), token: &[u8]) -> Result<Sockets, RunDirError> {
+        let sockets = Sockets { shim: self.listen(SHIM_SOCKET, owner)?, agent: self.listen(AGENT_SOCKET, owner)? };
+        self.file(TOKEN_FILE, token, 0o400, Some(owner))?;
+        self.file("agent", b"", 0o555, None)?;
+        self.commands()?;
+        Ok(sockets)
     }
 
     /// Slurm's commands, for who has none of them in the image: each says what helps.
@@ -96,6 +117,7 @@ impl RunDir {
             make_dir(all, 0o700)?;
         }
         make_dir(&self.grants, 0o700)?;
+        let _shared = share(&self.grants)?;
         let draft = self.grants.join(format!(".{}.new", grant.nonce));
         let _ = std::fs::remove_file(&draft);
         write(&draft, &text, 0o600)?;
@@ -145,6 +167,46 @@ pub fn random() -> Result<String, RunDirError> {
     let mut bytes = [0_u8; 16];
     std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}
+
+/// A folder that is locked from the first moment that counts: one that a sweep locked or removed before is made again.
+fn make_locked(path: &Path) -> Result<OwnedFd, RunDirError> {
+    let mut last = rustix::io::Errno::AGAIN;
+    for _ in 0..TRIES {
+        make_dir(path, 0o711)?;
+        match lock(path) {
+            Ok(lock) => return Ok(lock),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed("lock", path)(last.into()))
+}
+
+/// Locks a folder for this process alone; an error if another one has it, or it is no longer there.
+pub fn lock(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let folder = open(path)?;
+    flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
+    let (locked, present) = (rustix::fs::fstat(&folder)?, rustix::fs::lstat(path)?);
+    let same = (locked.st_dev, locked.st_ino) == (present.st_dev, present.st_ino);
+    if same { Ok(folder) } else { Err(rustix::io::Errno::NOENT) }
+}
+
+/// Keeps a sweep out of the grants while one is put in the place of another.
+fn share(grants: &Path) -> Result<OwnedFd, RunDirError> {
+    let folder = open(grants).map_err(|error| failed("open", grants)(error.into()))?;
+    let deadline = Instant::now() + SWEEP;
+    while let Err(error) = flock(&folder, FlockOperation::NonBlockingLockShared) {
+        if Instant::now() > deadline {
+            return Err(failed("lock", grants)(error.into()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(folder)
+}
+
+fn open(folder: &Path) -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), RunDirError> {
