@@ -8,12 +8,15 @@ mod cgroup;
 mod complaints;
 mod create;
 mod door;
+#[cfg(test)]
+mod hostile;
 mod hub;
 mod journal;
 mod mounts;
 mod observe;
 mod peer;
 mod plan;
+mod process;
 pub mod proctrack;
 mod refusal;
 mod removal;

@@ -29,6 +29,9 @@ pub const SHIM_SOCKET: &str = "shim.sock";
 /// The file in the run folder with the link's token; only the job's user can read it.
 pub const TOKEN_FILE: &str = "token";
 
+/// The file in the run folder with the id of the container that took the grant.
+pub const CONTAINER_FILE: &str = "container";
+
 /// One Pod's grant. JSON in `<run>/grants/<namespace>/<pod>.json`, mode 0600, in folders only root can enter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
