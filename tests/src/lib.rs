@@ -2,6 +2,7 @@
 #![allow(clippy::missing_panics_doc, clippy::panic, clippy::expect_used)]
 
 mod broken;
+pub mod pages;
 
 pub use broken::{Away, Changed, Fault, alone};
 
