@@ -20,6 +20,7 @@ lint:
 
 unit:
 	cargo test --quiet --workspace --exclude e2e
+	cargo test --quiet --package e2e --test pages
 
 e2e: build
 	@cargo testbed up

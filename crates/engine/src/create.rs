@@ -136,9 +136,15 @@ impl Creation {
     }
 
     fn created(&self, pod: &Pod) -> Created {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        if !self.takes_grant()
+            && let Ok(run_dir) = self.run_dir.lock()
+        {
+            run_dir.tell_pod(&uid);
+        }
         Created {
             name: self.grant.pod.clone(),
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            uid,
             version: pod.metadata.resource_version.clone().unwrap_or_default(),
         }
     }

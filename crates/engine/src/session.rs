@@ -17,6 +17,7 @@ use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Refusal};
 use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::exit_code;
+use slurm_k8s_core::grant::CONTAINER_FILE;
 use slurm_k8s_core::name;
 use tokio::runtime::Runtime;
 
@@ -160,7 +161,13 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             ("created", Value::from(matches!(first, First::Created(_)))),
         ],
     );
-    let door = Door { token, ids: ids(step), tasks: step.tasks };
+    let door = Door {
+        token,
+        ids: ids(step),
+        tasks: step.tasks,
+        parent: rustix::process::getpid(),
+        container: Some(path.join(CONTAINER_FILE)),
+    };
     let keep = step.options.keep().unwrap_or(false);
     let work = Work { runtime, pods, sockets, creation, first, door, tasks: step.tasks, config, journal, mounts, keep };
     spawn(path, work)

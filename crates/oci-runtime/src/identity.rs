@@ -3,8 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use slurm_k8s_core::account;
 use slurm_k8s_core::grant::{GROUP_FILE, Grant, PASSWD_FILE};
-use slurm_k8s_core::passwd;
 
 use crate::rootfs;
 
@@ -27,8 +27,8 @@ pub struct File {
 /// Writes both files into the run folder.
 pub fn write(rootfs: &OwnedFd, grant: &Grant) -> Result<[File; 2], IdentityError> {
     Ok([
-        file(&grant.run_dir, PASSWD_FILE, &passwd::passwd(&rootfs::read(rootfs, "etc/passwd"), grant))?,
-        file(&grant.run_dir, GROUP_FILE, &passwd::group(&rootfs::read(rootfs, "etc/group"), grant))?,
+        file(&grant.run_dir, PASSWD_FILE, &account::passwd(&rootfs::read(rootfs, "etc/passwd"), grant))?,
+        file(&grant.run_dir, GROUP_FILE, &account::group(&rootfs::read(rootfs, "etc/group"), grant))?,
     ])
 }
 

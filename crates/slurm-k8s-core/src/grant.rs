@@ -33,6 +33,8 @@ pub const TOKEN_FILE: &str = "token";
 pub const PASSWD_FILE: &str = "passwd";
 /// The file in the run folder that is the container's `/etc/group`.
 pub const GROUP_FILE: &str = "group";
+/// The file in the run folder with the id of the container that took the grant, or of the Pod where none is taken.
+pub const CONTAINER_FILE: &str = "container";
 
 /// One Pod's grant. JSON in `<run>/grants/<namespace>/<pod>.json`, mode 0600, in folders only root can enter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,7 +28,8 @@ pub fn group(image: &[u8], grant: &Grant) -> Vec<u8> {
 
 /// `lines` in front of those of the image's that have neither the name nor the number of one of them. Lookups take the
 /// first that fits (passwd(5)).
-fn merged(image: &[u8], lines: &[String]) -> Vec<u8> {
+#[must_use]
+pub fn merged(image: &[u8], lines: &[String]) -> Vec<u8> {
     let key = |line: &[u8]| {
         let mut fields = line.split(|b| *b == b':');
         (fields.next().map(<[u8]>::to_vec), fields.nth(1).map(<[u8]>::to_vec))
