@@ -17,13 +17,15 @@ use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Refusal};
 use slurm_k8s_core::config::Config;
 use slurm_k8s_core::exit_code;
-use slurm_k8s_core::name;
+use slurm_k8s_core::{name, rendezvous};
 use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
 
 use crate::api::{ApiError, Pods};
 use crate::create::{CreateError, Created, Creation};
 use crate::door::{Door, listen};
-use crate::hub::Hub;
+use crate::first_node::{self, Place, Sought};
+use crate::hub::{Event, Hub};
 use crate::journal::Journal;
 use crate::mounts::Mounts;
 use crate::observe::{Patience, creation_failed, observe};
@@ -51,6 +53,13 @@ pub struct Open {
     thread: JoinHandle<()>,
 }
 
+/// The Pod on the step's first node, and when it is asked for.
+struct First {
+    asked: oneshot::Receiver<()>,
+    labels: String,
+    name: String,
+}
+
 struct Work {
     runtime: Runtime,
     pods: Pods,
@@ -58,7 +67,8 @@ struct Work {
     creation: Creation,
     created: Option<Created>,
     door: Door,
-    tasks: u32,
+    place: Option<Place>,
+    first: Option<First>,
     config: Config,
     journal: Journal,
     mounts: Mounts,
@@ -155,10 +165,41 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     );
     let door = Door { token, ids: ids(step), tasks: step.tasks };
     let keep = step.options.keep().unwrap_or(false);
-    let work =
-        Work { runtime, pods, sockets, creation, created, door, tasks: step.tasks, config, journal, mounts, keep };
+    let (place, first) = meeting(&config, step);
+    let work = Work { runtime, pods, sockets, creation, created, door, place, first, config, journal, mounts, keep };
     spawn(path, work)
         .map_err(|error| refusal::because(exit_code::SITE, &error, Some("the node is out of processes or memory")))
+}
+
+/// Where the tasks meet, and what is to be found out for that.
+fn meeting(config: &Config, step: &Step) -> (Option<Place>, Option<First>) {
+    if !plan::meets(config, step) {
+        return (None, None);
+    }
+    let port = rendezvous::port(step.job_id, step.step_id);
+    if step.nodes < 2 || step.node_index == 0 {
+        return (Some(Place::here(port)), None);
+    }
+    let (place, asked) = Place::elsewhere(port);
+    let name = name::pod(step.job_id, step.step_id, 0);
+    (Some(place), Some(First { asked, labels: plan::first_node(config, step), name }))
+}
+
+/// Looks for the first node's Pod, as soon as a task needs to know it and this node's own is there.
+async fn find_first(
+    first: First,
+    pods: Pods,
+    mut named: watch::Receiver<Option<Created>>,
+    patience: Duration,
+    events: tokio::sync::mpsc::Sender<Event>,
+) {
+    if first.asked.await.is_err() {
+        return;
+    }
+    let Ok(own) = named.wait_for(Option::is_some).await.map(|own| own.clone()) else { return };
+    let Some(own) = own else { return };
+    let sought = Sought { labels: first.labels, name: first.name, own };
+    let _ = events.send(Event::FirstNode(first_node::find(&pods, &sought, patience).await)).await;
 }
 
 /// The groups as getgroups(2) in the container will tell them.
@@ -201,13 +242,14 @@ fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
 
 fn run(work: Work, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
-    let Work { runtime, pods, sockets, creation, created, door, tasks, config, journal, mounts, keep } = work;
+    let Work { runtime, pods, sockets, creation, created, door, place, first, config, journal, mounts, keep } = work;
     let run_dir = Arc::clone(&creation.run_dir);
     let (unconfirmed, uncertain) = (creation.target(), Arc::clone(&creation.uncertain));
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let (name, mut named) = tokio::sync::watch::channel(created.clone());
-        let mut hub = Hub::new(&journal, door.clone(), tasks, config.kubernetes.start_timeout);
+        let (name, mut named) = watch::channel(created.clone());
+        let limit = config.kubernetes.start_timeout;
+        let mut hub = Hub::new(&journal, door.clone(), place, limit);
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
             let patience = Patience { api: config.kubernetes.api_timeout, pull: config.kubernetes.pull_timeout };
@@ -215,8 +257,15 @@ fn run(work: Work, finished: OwnedFd) {
                 (Ok(shims), Ok(agents)) => listen(shims, agents, &door, &events),
                 (Err(error), _) | (_, Err(error)) => log::error!("cannot listen: {error}"),
             }
+            let first = first.map(|first| find_first(first, pods.clone(), named.clone(), limit, events.clone()));
             let story = observe(pods.clone(), creation, created, patience, events, name);
-            let story = tokio::task::spawn_local(story);
+            let story = tokio::task::spawn_local(async {
+                tokio::join!(story, async {
+                    if let Some(first) = first {
+                        first.await;
+                    }
+                })
+            });
             hub.serve(inbox, readable(finished)).await;
             story.abort();
         }

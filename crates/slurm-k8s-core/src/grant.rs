@@ -49,6 +49,8 @@ pub struct Grant {
     pub identity: Identity,
     /// Resource limits by their OCI name (`RLIMIT_NOFILE`).
     pub rlimits: BTreeMap<String, Limit>,
+    /// What the container's environment says, whatever the image does: the GPU runtime reads it.
+    pub env: BTreeMap<String, String>,
     /// Whether the image's entrypoint is wanted.
     pub entrypoint: bool,
     /// `oom_score_adj` of the container's first process.

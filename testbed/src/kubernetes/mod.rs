@@ -6,6 +6,7 @@ mod control_plane;
 mod deploy;
 mod files;
 pub mod fingerprint;
+mod gpu;
 mod kubeconfig;
 mod node;
 mod pki;
@@ -52,6 +53,9 @@ pub enum KubernetesError {
     /// The product's objects.
     #[error(transparent)]
     Deploy(#[from] deploy::DeployError),
+    /// The nodes' GPUs.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// A daemon did not end.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -95,6 +99,7 @@ pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
         })
     })?;
     step("nodes", || await_nodes(nodes))?;
+    gpu::bring_up(nodes)?;
     Ok(())
 }
 

@@ -190,6 +190,7 @@ mod tests {
             terminal: None,
             io: Io::Tee,
             scope: Scope::Tree,
+            meeting: None,
         }))
     }
 

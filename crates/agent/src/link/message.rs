@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older end would not understand.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Which end speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +135,28 @@ pub struct Start {
     pub io: Io,
     /// Whom signals go to.
     pub scope: Scope,
+    /// Where the step's tasks meet; the engine's to say.
+    pub meeting: Option<Meeting>,
+}
+
+/// Where the step's tasks meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meeting {
+    /// The first task's Pod.
+    pub address: Address,
+    /// The port there.
+    pub port: u16,
+}
+
+/// The address of a Pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Address {
+    /// This Pod's own.
+    Own,
+    /// Another's.
+    Of(String),
+    /// It is not known, or not needed.
+    Unknown,
 }
 
 /// What the shim has changed of Slurm's terminal.
