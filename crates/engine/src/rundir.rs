@@ -39,8 +39,6 @@ pub struct RunDir {
     _lock: OwnedFd,
 }
 
-/// How often a folder is made again that a sweep took before it was locked.
-const TRIES: u32 = 5;
 /// How long a sweep of the grants may take.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -179,15 +177,16 @@ pub fn random() -> Result<String, RunDirError> {
 
 /// A folder that is locked from the first moment that counts: one that a sweep locked or removed before is made again.
 fn make_locked(path: &Path) -> Result<OwnedFd, RunDirError> {
-    let mut last = rustix::io::Errno::AGAIN;
-    for _ in 0..TRIES {
+    let deadline = Instant::now() + SWEEP;
+    loop {
         make_dir(path, 0o711)?;
         match lock(path) {
             Ok(lock) => return Ok(lock),
-            Err(error) => last = error,
+            Err(error) if Instant::now() > deadline => return Err(failed("lock", path)(error.into())),
+            // A sweep has it, or has just taken it away.
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
-    Err(failed("lock", path)(last.into()))
 }
 
 /// Locks a folder for this process alone; an error if another one has it, or it is no longer there.

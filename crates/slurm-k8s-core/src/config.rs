@@ -29,6 +29,8 @@ pub struct Config {
     pub paths: Paths,
     /// What Pods are like.
     pub pod: Pods,
+    /// GPUs.
+    pub gres: Gres,
     /// What users may ask for.
     pub policy: Policy,
     /// Signals.
@@ -111,6 +113,18 @@ pub struct Pods {
     pub pull: Pull,
     /// The Pods' network.
     pub network: Network,
+    /// Whether tasks get the variables to meet by.
+    pub rendezvous: bool,
+}
+
+/// `[gres]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gres {
+    /// The extended resource for Slurm's `gpu`; none gives the container the very GPUs that Slurm chose.
+    pub gpu: Option<String>,
+    /// The variables in which GPU runtimes read which GPUs a container gets.
+    pub variables: Vec<String>,
 }
 
 /// `[policy]`: checked by [`crate::policy`].
@@ -174,6 +188,7 @@ impl Default for Config {
             kubernetes: Kubernetes::default(),
             paths: Paths::default(),
             pod: Pods::default(),
+            gres: Gres::default(),
             policy: Policy::default(),
             signal: Signals::default(),
             log: Log::default(),
@@ -212,7 +227,20 @@ impl Default for Paths {
 
 impl Default for Pods {
     fn default() -> Self {
-        Self { mounts: Vec::new(), io: Io::Tee, batch: Batch::Pod, pull: Pull::Missing, network: Network::Pod }
+        Self {
+            mounts: Vec::new(),
+            io: Io::Tee,
+            batch: Batch::Pod,
+            pull: Pull::Missing,
+            network: Network::Pod,
+            rendezvous: true,
+        }
+    }
+}
+
+impl Default for Gres {
+    fn default() -> Self {
+        Self { gpu: None, variables: vec!["NVIDIA_VISIBLE_DEVICES".into(), "AMD_VISIBLE_DEVICES".into()] }
     }
 }
 
