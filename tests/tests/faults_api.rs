@@ -127,10 +127,7 @@ fn without_an_api_server_jobs_end_and_what_is_killed_leaves_no_process() {
         // Nothing of a Pod outlives its task.
         shim(&shot.id).kill();
         no_process_of(&shot.id);
-        until("the agent is gone", || {
-            let path = format!("/proc/{}", agent_of_shot.pid);
-            if std::path::Path::new(&path).exists() { Err(path) } else { Ok(()) }
-        });
+        until("the agent is gone", || if agent_of_shot.lives() { Err(String::new()) } else { Ok(()) });
         // Nobody can say how this one ended.
         agent(&lost.id).kill();
         no_process_of(&lost.id);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, pidfd_send_signal};
@@ -19,6 +20,7 @@ use crate::observe::Observed;
 use crate::peer::Sender;
 use crate::refusal;
 use crate::standstill::{Change, Standstill};
+use crate::sweep;
 use crate::task::Task;
 
 /// How long the kubelet has to say why a container ended without a word from the agent.
@@ -44,6 +46,7 @@ pub enum Event {
 /// The state of one step on one node.
 pub struct Hub<'a> {
     journal: &'a Journal,
+    run_dir: &'a Path,
     expected: u32,
     door: Door,
     tasks: BTreeMap<u32, Task>,
@@ -62,9 +65,10 @@ pub struct Hub<'a> {
 }
 
 impl<'a> Hub<'a> {
-    pub fn new(journal: &'a Journal, door: Door, expected: u32, start_timeout: Duration) -> Self {
+    pub fn new(journal: &'a Journal, run_dir: &'a Path, door: Door, expected: u32, start_timeout: Duration) -> Self {
         Self {
             journal,
+            run_dir,
             expected,
             door,
             tasks: BTreeMap::new(),
@@ -204,6 +208,7 @@ impl<'a> Hub<'a> {
         }
         self.agent_seen = true;
         self.agent_process = Some((pid, pidfd));
+        sweep::note_agent(self.run_dir, pid);
         if *ids != self.door.ids {
             let refusal = refusal::identity(&self.door.ids, ids);
             self.kill_agent();
