@@ -1,5 +1,5 @@
 # What to run is here; how it is done is in `testbed/`, `tests/` and `crates/`.
-.PHONY: build demo test lint unit e2e bench clean
+.PHONY: build demo test lint unit e2e bench soak clean
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 build:
@@ -20,6 +20,7 @@ lint:
 
 unit:
 	cargo test --quiet --workspace --exclude e2e
+	cargo test --quiet --package e2e --test pages
 
 e2e: build
 	@cargo testbed up
@@ -29,6 +30,11 @@ e2e: build
 bench: build
 	@cargo testbed up
 	cargo bench --quiet --package e2e
+
+# Full counts of tests/tests/soak.rs, with figures; about half an hour.
+soak: build
+	@cargo testbed up
+	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 cargo test --package e2e --test soak -- --nocapture
 
 clean:
 	@cargo testbed down

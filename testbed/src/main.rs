@@ -9,6 +9,7 @@ mod down;
 mod exec;
 mod fault;
 mod folder;
+mod go_program;
 mod host;
 mod image;
 mod kubernetes;
@@ -79,7 +80,7 @@ enum Action {
     },
     /// Print the full reference of an image in the testbed's registry
     Image {
-        /// busybox, distroless or userland
+        /// busybox, distroless, userland or hostile
         name: String,
     },
     /// Break something on purpose

@@ -4,6 +4,7 @@
 pub mod api_log;
 mod broken;
 mod job;
+pub mod pages;
 pub mod process;
 pub mod registry;
 

@@ -92,7 +92,9 @@ impl Creation {
     /// request arrived and only its answer was lost.
     pub async fn attempt(&mut self, pods: &Pods) -> Result<Created, CreateError> {
         while self.variant < NAMES {
-            if let Ok(mut run_dir) = self.run_dir.lock() {
+            if self.takes_grant()
+                && let Ok(mut run_dir) = self.run_dir.lock()
+            {
                 run_dir.write_grant(&self.grant)?;
             }
             // Until the answer says otherwise: the request may be cut off at any moment.
@@ -121,6 +123,11 @@ impl Creation {
         Target::Perhaps { name: self.name.clone(), nonce: self.grant.nonce.clone() }
     }
 
+    /// By volumes of the node, nobody takes it.
+    fn takes_grant(&self) -> bool {
+        self.pod.spec.as_ref().is_some_and(|spec| spec.runtime_class_name.is_some())
+    }
+
     fn rename(&mut self) {
         self.variant += 1;
         let name = slurm_k8s_core::name::variant(&self.name, self.variant);
@@ -129,9 +136,15 @@ impl Creation {
     }
 
     fn created(&self, pod: &Pod) -> Created {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        if !self.takes_grant()
+            && let Ok(run_dir) = self.run_dir.lock()
+        {
+            run_dir.tell_pod(&uid);
+        }
         Created {
             name: self.grant.pod.clone(),
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            uid,
             version: pod.metadata.resource_version.clone().unwrap_or_default(),
         }
     }

@@ -6,9 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, pidfd_send_signal};
 use serde_json::Value;
-use slurm_k8s_agent::link::message::{End, Ids, Message, Refusal};
+use slurm_k8s_agent::link::message::{Ids, Message, Refusal};
 use slurm_k8s_core::exit_code;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -17,29 +16,54 @@ use crate::cgroup;
 use crate::door::Door;
 use crate::journal::Journal;
 use crate::observe::Observed;
-use crate::peer::Sender;
+use crate::peer::{Freight, Sender};
+use crate::process::Process;
 use crate::refusal;
 use crate::standstill::{Change, Standstill};
 use crate::sweep;
 use crate::task::Task;
+
+mod said;
 
 /// How long the kubelet has to say why a container ended without a word from the agent.
 const POST_MORTEM: Duration = Duration::from_secs(3);
 /// How often the shims are looked at: a suspended one says nothing.
 const LOOK: Duration = Duration::from_millis(500);
 
-const KILL: i32 = 9;
-const TERM: i32 = 15;
 const STOP: i32 = 19;
 
 /// What happened at one of the ends.
 pub enum Event {
-    Shim { task: u32, sender: Sender, pid: Pid },
-    FromShim { task: u32, message: Message, descriptors: Vec<OwnedFd> },
-    ShimGone { task: u32 },
-    Agent { sender: Sender, pid: Pid, pidfd: OwnedFd, ids: Ids },
-    FromAgent(Message),
-    AgentGone,
+    Shim {
+        task: u32,
+        sender: Sender,
+        process: Process,
+    },
+    Start {
+        task: u32,
+        message: Message,
+        freight: Freight,
+    },
+    Signal {
+        task: u32,
+        signo: i32,
+    },
+    ShimGone {
+        task: u32,
+    },
+    Agent {
+        sender: Sender,
+        process: Process,
+        ids: Ids,
+    },
+    FromAgent {
+        task: u32,
+        message: Message,
+    },
+    /// `broke`: it did not keep to the protocol.
+    AgentGone {
+        broke: bool,
+    },
     Pod(Observed),
 }
 
@@ -53,7 +77,8 @@ pub struct Hub<'a> {
     standstill: Standstill,
     agent: Option<Sender>,
     agent_seen: bool,
-    agent_process: Option<(Pid, OwnedFd)>,
+    agent_process: Option<Process>,
+    confined: bool,
     killed_for_memory: u64,
     refusal: Option<Refusal>,
     failure: Option<Refusal>,
@@ -76,6 +101,7 @@ impl<'a> Hub<'a> {
             agent: None,
             agent_seen: false,
             agent_process: None,
+            confined: false,
             killed_for_memory: 0,
             refusal: None,
             failure: None,
@@ -109,7 +135,7 @@ impl<'a> Hub<'a> {
     /// The agent's process, for the end of the step.
     pub fn into_agent(mut self) -> Option<OwnedFd> {
         self.thaw();
-        self.agent_process.map(|(_, pidfd)| pidfd)
+        self.agent_process.map(Process::into_pidfd)
     }
 
     /// Whether every task of this node came and went.
@@ -139,19 +165,23 @@ impl<'a> Hub<'a> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Shim { task, sender, pid } => self.shim_came(task, sender, pid),
-            Event::FromShim { task, message, descriptors } => {
-                self.shim_said(task, message, descriptors);
+            Event::Shim { task, sender, process } => self.shim_came(task, sender, process),
+            Event::Start { task, message, freight } => {
+                if let Some(state) = self.tasks.get_mut(&task) {
+                    state.start = Some((message, freight));
+                    self.forward_starts();
+                }
             }
+            Event::Signal { task, signo } => self.signal(task, signo),
             Event::ShimGone { task } => self.shim_gone(task),
-            Event::Agent { sender, pid, pidfd, ids } => self.agent_came(sender, pid, pidfd, &ids),
-            Event::FromAgent(message) => self.agent_said(message),
-            Event::AgentGone => self.agent_gone(),
+            Event::Agent { sender, process, ids } => self.agent_came(sender, process, &ids),
+            Event::FromAgent { task, message } => self.agent_said(task, message),
+            Event::AgentGone { broke } => self.agent_gone(broke),
             Event::Pod(observed) => self.observed(observed),
         }
     }
 
-    fn shim_came(&mut self, task: u32, sender: Sender, pid: Pid) {
+    fn shim_came(&mut self, task: u32, sender: Sender, process: Process) {
         if let Some(refusal) = &self.refusal {
             sender.send(Message::Refused(refusal.clone()), Vec::new());
         } else if let Some(text) = &self.notice {
@@ -159,25 +189,16 @@ impl<'a> Hub<'a> {
         }
         let state = self.tasks.entry(task).or_default();
         state.shim = Some(sender);
-        state.pid = Some(pid);
+        state.process = Some(process);
+        self.confine();
     }
 
-    fn shim_said(&mut self, task: u32, message: Message, descriptors: Vec<OwnedFd>) {
-        let Some(state) = self.tasks.get_mut(&task) else {
-            return;
-        };
-        match &message {
-            Message::Start(start) if start.task == task && state.start.is_none() && !state.sent => {
-                state.start = Some((message, descriptors));
-                self.forward_starts();
+    fn signal(&mut self, task: u32, signo: i32) {
+        if let Some(state) = self.tasks.get_mut(&task).filter(|state| state.sent) {
+            state.signalled = Some(signo);
+            if let Some(agent) = &self.agent {
+                agent.send(Message::Signal { task, signo }, Vec::new());
             }
-            Message::Signal { task: named, signo } if *named == task && state.sent => {
-                state.signalled = Some(*signo);
-                if let Some(agent) = &self.agent {
-                    agent.send(message, Vec::new());
-                }
-            }
-            _ => log::debug!("task {task}: an unexpected message from its shim is dropped"),
         }
     }
 
@@ -202,13 +223,10 @@ impl<'a> Hub<'a> {
         }
     }
 
-    fn agent_came(&mut self, sender: Sender, pid: Pid, pidfd: OwnedFd, ids: &Ids) {
-        if self.agent_seen {
-            return;
-        }
+    fn agent_came(&mut self, sender: Sender, process: Process, ids: &Ids) {
         self.agent_seen = true;
-        self.agent_process = Some((pid, pidfd));
-        sweep::note_agent(self.run_dir, pid);
+        sweep::note_agent(self.run_dir, process.pid());
+        self.agent_process = Some(process);
         if *ids != self.door.ids {
             let refusal = refusal::identity(&self.door.ids, ids);
             self.kill_agent();
@@ -216,30 +234,39 @@ impl<'a> Hub<'a> {
             return;
         }
         self.journal.write("agent", &[]);
-        self.confine(pid);
         self.agent = Some(sender);
-        self.forward_starts();
+        self.confine();
     }
 
-    /// Slurm's cores for the container, before anything runs in it.
-    fn confine(&self, agent: Pid) {
-        let Some(shim) = self.tasks.values().find_map(|task| task.pid) else { return };
-        match cgroup::confine(agent.as_raw_pid(), shim.as_raw_pid()) {
-            Ok(cores) => self.journal.write("cpuset", &[("cores", Value::from(cores))]),
-            Err(error) => log::warn!("the Pod's cores are not confined to Slurm's: {error}"),
+    /// Slurm's cores for the container, before anything runs in it: both ends must be there.
+    fn confine(&mut self) {
+        let alive = |process: &&Process| process.alive();
+        let shim = self.tasks.values().filter_map(|task| task.process.as_ref()).find(alive);
+        let (Some(agent), Some(shim)) = (self.agent_process.as_ref().filter(alive), shim) else { return };
+        if std::mem::replace(&mut self.confined, true) {
+            return;
         }
+        if self.door.container.is_some() {
+            match cgroup::confine(agent.pid().as_raw_pid(), shim.pid().as_raw_pid()) {
+                Ok(cores) => self.journal.write("cpuset", &[("cores", Value::from(cores))]),
+                Err(error) => log::warn!("the Pod's cores are not confined to Slurm's: {error}"),
+            }
+        }
+        self.forward_starts();
     }
 
     /// A suspended or stopped shim can relay nothing: the Pod's processes are made to stand still like it.
     fn follow_standstill(&mut self) {
-        let Some((agent, _)) = &self.agent_process else { return };
-        let shims =
-            self.tasks.iter().filter(|(_, task)| !task.gone).filter_map(|(task, state)| Some((*task, state.pid?)));
+        let Some(agent) = self.agent_process.as_ref().filter(|agent| agent.alive()) else { return };
+        let agent = agent.pid().as_raw_pid();
+        let shims = self.tasks.iter().filter(|(_, task)| !task.gone);
+        let shims = shims.filter_map(|(task, state)| Some((*task, state.process.as_ref()?.pid())));
         for change in self.standstill.look(shims) {
             match change {
+                Change::Frozen(_) if self.door.container.is_none() => {}
                 Change::Frozen(frozen) => {
                     self.journal.write(if frozen { "suspended" } else { "resumed" }, &[]);
-                    if let Err(error) = cgroup::freeze(agent.as_raw_pid(), frozen) {
+                    if let Err(error) = cgroup::freeze(agent, frozen) {
                         log::warn!("the Pod's processes do not follow the step's suspension: {error}");
                     }
                 }
@@ -254,76 +281,33 @@ impl<'a> Hub<'a> {
 
     /// A frozen process does not die.
     fn thaw(&mut self) {
-        if let Some((agent, _)) = self.agent_process.as_ref().filter(|_| self.standstill.end()) {
-            let _ = cgroup::freeze(agent.as_raw_pid(), false);
-        }
-    }
-
-    /// The kernel's own word, while the container is there: to the user it looks like any other kill.
-    fn tell_memory(&mut self, task: u32) {
-        let Some((agent, _)) = &self.agent_process else { return };
-        let Ok(memory) = cgroup::memory(agent.as_raw_pid()) else { return };
-        if memory.killed > self.killed_for_memory {
-            self.killed_for_memory = memory.killed;
-            self.journal
-                .write("out_of_memory", &[("peak", Value::from(memory.peak)), ("limit", Value::from(memory.limit))]);
-            if let Some(state) = self.tasks.get(&task) {
-                refusal::out_of_memory(&memory).into_iter().for_each(|text| state.tell(Message::Notice { task, text }));
-            }
+        let ends = self.standstill.end();
+        if let Some(agent) = self.agent_process.as_ref().filter(|agent| ends && agent.alive()) {
+            let _ = cgroup::freeze(agent.pid().as_raw_pid(), false);
         }
     }
 
     fn forward_starts(&mut self) {
-        let Some(agent) = &self.agent else { return };
+        let Some(agent) = self.agent.as_ref().filter(|_| self.confined) else { return };
         for state in self.tasks.values_mut() {
-            if let Some((message, descriptors)) = state.start.take() {
-                state.sent = agent.send(message, descriptors);
+            if let Some((message, freight)) = state.start.take() {
+                state.sent = agent.send(message, freight);
             }
         }
     }
 
-    fn agent_said(&mut self, message: Message) {
-        let (task, ends) = match &message {
-            Message::Started { task } | Message::Notice { task, .. } => (*task, false),
-            Message::Exited { task, end: End::Signal(KILL), .. } => {
-                self.tell_memory(*task);
-                (*task, true)
-            }
-            Message::Exited { task, .. } | Message::NotStarted { task, .. } => (*task, true),
-            Message::LogLost { .. } => return self.journal.told(&message),
-            _ => return,
-        };
-        self.journal.told(&message);
-        let Some(state) = self.tasks.get_mut(&task) else {
-            return;
-        };
-        state.ended |= ends;
-        match self.leaving.as_ref().filter(|_| ends) {
-            // Not the user's failure, and not Slurm's doing.
-            Some(refusal) if killed(&message) && state.signalled != Some(TERM) => {
-                self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
-                state.tell(Message::Refused(refusal.clone()));
-            }
-            Some(refusal) => {
-                state.tell(Message::Notice { task, text: refusal.message.clone() });
-                state.tell(message);
-            }
-            None => state.tell(message),
-        }
-        let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
-        if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
-            agent.send(Message::Finish, Vec::new());
-        }
-    }
-
-    fn agent_gone(&mut self) {
+    fn agent_gone(&mut self, broke: bool) {
         self.agent = None;
+        if broke {
+            self.kill_agent();
+        }
         let open = self.tasks.values().any(|task| !task.ended && !task.gone);
         let early = self.tasks.len() < self.expected as usize;
         if open || early {
             self.journal.write("agent_gone", &[]);
             match self.leaving.take().or(self.failure.take()) {
                 Some(refusal) => self.refuse(refusal),
+                None if broke => self.refuse(refusal::protocol("the agent")),
                 None => self.post_mortem = Some(Instant::now() + POST_MORTEM),
             }
         }
@@ -380,13 +364,8 @@ impl<'a> Hub<'a> {
 
     fn kill_agent(&mut self) {
         self.thaw();
-        if let Some((_, pidfd)) = &self.agent_process {
-            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+        if let Some(agent) = &self.agent_process {
+            agent.kill();
         }
     }
-}
-
-/// Whether the end is one that the kubelet brings about.
-fn killed(message: &Message) -> bool {
-    matches!(message, Message::Exited { end: End::Signal(TERM | KILL), .. })
 }

@@ -8,6 +8,8 @@ mod cgroup;
 mod complaints;
 mod create;
 mod door;
+#[cfg(test)]
+mod hostile;
 mod hub;
 mod journal;
 mod mounts;
@@ -15,6 +17,7 @@ mod observe;
 mod pause;
 mod peer;
 mod plan;
+mod process;
 pub mod proctrack;
 mod refusal;
 mod removal;

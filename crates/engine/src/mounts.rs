@@ -46,6 +46,14 @@ pub enum MountsError {
         /// The place.
         target: PathBuf,
     },
+    /// Users could change the way to the place while the runtime, as root, makes it.
+    #[error("--{MOUNTS}: {} is below {}, which users can change", target.display(), folder.display())]
+    Changeable {
+        /// The place.
+        target: PathBuf,
+        /// The folder on the way.
+        folder: PathBuf,
+    },
     /// A file system does not answer.
     #[error("--{MOUNTS}: the file systems did not answer within {} s", PATIENCE.as_secs())]
     Silent,
@@ -162,11 +170,22 @@ fn open(rules: &Rules, request: &MountRequest) -> Result<OwnedFd, MountsError> {
     if !rules.allowed.iter().any(|folder| real.starts_with(resolved(folder))) {
         return Err(MountsError::Outside { source_path: source.clone(), real });
     }
-    let shared = rules.site.iter().any(|site| target.starts_with(site));
-    if shared && !target.exists() {
-        return Err(MountsError::NoPlace { target: target.clone() });
+    if let Some(site) = rules.site.iter().find(|site| target.starts_with(site)) {
+        let folders = target.ancestors().skip(1).take_while(|folder| folder.starts_with(site));
+        if let Some(folder) = folders.into_iter().find(|folder| !is_fixed(folder)) {
+            return Err(MountsError::Changeable { target: target.clone(), folder: folder.to_owned() });
+        }
+        if target.symlink_metadata().is_ok_and(|there| there.is_symlink()) || !target.exists() {
+            return Err(MountsError::NoPlace { target: target.clone() });
+        }
     }
     Ok(opened)
+}
+
+/// Whether only root can put something else there, below or in its place.
+fn is_fixed(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    folder.symlink_metadata().is_ok_and(|it| it.is_dir() && it.uid() == 0 && it.mode() & 0o022 == 0)
 }
 
 #[cfg(test)]
@@ -195,7 +214,22 @@ mod tests {
         assert!(matches!(out, MountsError::Outside { .. }), "{out}");
         let absent = open(&rules, &request(&folder.path().join("absent"), "/x")).unwrap_err();
         assert!(matches!(absent, MountsError::Unreachable { .. }), "{absent}");
-        let place = open(&rules, &request(&inside, "/nonexistent/x")).unwrap_err();
-        assert!(matches!(place, MountsError::NoPlace { .. }), "{place}");
+    }
+
+    #[test]
+    fn a_place_in_a_shared_file_system_must_be_one_that_users_cannot_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |site: &str, target: &str| {
+            let rules = Rules { site: vec![site.into()], ..rules(folder.path()) };
+            open(&rules, &request(folder.path(), target))
+        };
+        assert!(ask("/usr", "/usr/bin").is_ok());
+        assert!(ask("/srv", "/data").is_ok());
+        assert!(matches!(ask("/usr", "/usr/no-such-place"), Err(MountsError::NoPlace { .. })));
+        // World-writable, as scratch file systems are; and one that is not there.
+        assert!(matches!(ask("/tmp", "/tmp/x"), Err(MountsError::Changeable { .. })));
+        assert!(matches!(ask("/nonexistent", "/nonexistent/x"), Err(MountsError::Changeable { .. })));
+        let own = folder.path().to_str().unwrap();
+        assert!(matches!(ask(own, &format!("{own}/x/y")), Err(MountsError::Changeable { .. })));
     }
 }

@@ -36,6 +36,9 @@ pub fn mounts(error: &MountsError) -> Refusal {
         MountsError::Silent => {
             because(exit_code::SITE, error, Some("a shared file system hangs on this node; ask the site's admin"))
         }
+        MountsError::Changeable { .. } => {
+            because(exit_code::OPTION, error, Some("mount it at a path outside of the site's shared file systems"))
+        }
         MountsError::NoPlace { .. } => {
             because(exit_code::OPTION, error, Some("make it first, or mount somewhere else"))
         }
@@ -94,4 +97,13 @@ pub fn version(theirs: u16) -> Refusal {
 /// The token is wrong.
 pub fn door() -> Refusal {
     refusal(exit_code::LOST, "the link refused this process".into(), None)
+}
+
+/// One of the user's own ends of the link does not keep to it.
+pub fn protocol(end: &str) -> Refusal {
+    refusal(
+        exit_code::LOST,
+        format!("{end} has broken the protocol of the link; how the command ended is not known"),
+        Some("a process of the job has changed it, or the node has parts of two releases; slurmd.log says more"),
+    )
 }

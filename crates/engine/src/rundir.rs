@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use slurm_k8s_core::grant::{AGENT_SOCKET, COMMANDS, Grant, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE};
+use slurm_k8s_core::account;
+use slurm_k8s_core::grant::{
+    AGENT_SOCKET, COMMANDS, CONTAINER_FILE, GROUP_FILE, Grant, PASSWD_FILE, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE,
+};
 
 /// A file or folder that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,20 @@ impl RunDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes the container's passwd and group, where no runtime of ours can read the image's.
+    pub fn write_identity(&self, grant: &Grant) -> Result<(), RunDirError> {
+        self.file(PASSWD_FILE, &account::passwd(account::PLAIN_PASSWD, grant), 0o444, None)?;
+        self.file(GROUP_FILE, &account::group(account::PLAIN_GROUP, grant), 0o444, None)
+    }
+
+    /// Says whose cgroup the agent must be in, where no runtime of ours does.
+    pub fn tell_pod(&self, uid: &str) {
+        let path = self.path.join(CONTAINER_FILE);
+        if let Err(error) = std::fs::write(&path, uid) {
+            log::warn!("cannot write {}: {error}", path.display());
+        }
     }
 
     /// Writes the grant: complete before it has its name, and only root can reach it. An earlier one for another

@@ -15,8 +15,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Refusal};
-use slurm_k8s_core::config::Config;
+use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::exit_code;
+use slurm_k8s_core::grant::CONTAINER_FILE;
 use slurm_k8s_core::name;
 use tokio::runtime::Runtime;
 
@@ -131,7 +132,10 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             refusal::mounts(&error)
         })?;
     let grant = plan::grant(&config, step, &name, &nonce, &path, granted);
-    let pod = plan::pod(&config, step, &name, &nonce);
+    let pod = plan::pod(&config, step, &grant);
+    if config.kubernetes.way == Way::HostPath {
+        run_dir.write_identity(&grant).map_err(on_node)?;
+    }
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {
@@ -157,7 +161,13 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             ("created", Value::from(matches!(first, First::Created(_)))),
         ],
     );
-    let door = Door { token, ids: ids(step), tasks: step.tasks };
+    let door = Door {
+        token,
+        ids: ids(step),
+        tasks: step.tasks,
+        parent: rustix::process::getpid(),
+        container: Some(path.join(CONTAINER_FILE)),
+    };
     let keep = step.options.keep().unwrap_or(false);
     let work = Work { runtime, pods, sockets, creation, first, door, tasks: step.tasks, config, journal, mounts, keep };
     spawn(path, work)

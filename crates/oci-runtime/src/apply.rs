@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use slurm_k8s_core::grant::{CONTAINER_AGENT, CONTAINER_RUN_DIR, Grant, Limit};
+use slurm_k8s_core::grant::{CONTAINER_AGENT, CONTAINER_FILE, CONTAINER_RUN_DIR, Grant, Limit};
 
 use crate::command;
 use crate::identity::{self, IdentityError};
+use crate::place::{self, PlaceError};
 use crate::rootfs::{self, RootfsError};
 
 /// Why a grant could not be applied.
@@ -29,6 +30,12 @@ pub enum ApplyError {
     /// passwd or group could not be written.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A mount's place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The container's id could not be told.
+    #[error("cannot write {0}")]
+    Container(PathBuf, #[source] std::io::Error),
     /// The image's entrypoint could not be kept.
     #[error("cannot write {0}")]
     Entrypoint(PathBuf, #[source] std::io::Error),
@@ -38,8 +45,10 @@ pub enum ApplyError {
 pub fn apply(config: &mut Value, grant: &Grant, bundle: &Path) -> Result<(), ApplyError> {
     let rootfs = rootfs::open(config, bundle)?;
     let read_only = config.pointer("/root/readonly").and_then(Value::as_bool).unwrap_or(false);
+    place::check(&rootfs, &grant.mounts)?;
     user(config, grant)?;
     limits(config, grant)?;
+    tell_container(config, grant)?;
     command::replace(config, grant)?;
     let mounts = config.get_mut("mounts").and_then(Value::as_array_mut).ok_or(ApplyError::Shape("mounts"))?;
     if let Some(bytes) = grant.shm_bytes {
@@ -63,6 +72,15 @@ pub fn apply(config: &mut Value, grant: &Grant, bundle: &Path) -> Result<(), App
         mounts.push(bind(&mount.source, &mount.target, "rbind", "rslave", mount.read_only));
     }
     Ok(())
+}
+
+/// Whose cgroup slurmstepd may write to: that of a process of this container, and of no other that says it is one. The
+/// last word of the path is the container's id, whichever driver the kubelet has.
+fn tell_container(config: &Value, grant: &Grant) -> Result<(), ApplyError> {
+    let path = config.pointer("/linux/cgroupsPath").and_then(Value::as_str);
+    let id = path.and_then(|path| path.rsplit(['/', ':']).next()).ok_or(ApplyError::Shape("linux.cgroupsPath"))?;
+    let file = grant.run_dir.join(CONTAINER_FILE);
+    std::fs::write(&file, id).map_err(|error| ApplyError::Container(file, error))
 }
 
 fn bind(source: &Path, target: &Path, kind: &str, propagation: &str, read_only: bool) -> Value {
@@ -176,18 +194,30 @@ mod tests {
     use super::*;
 
     fn applied(uid: u32) -> Result<Value, ApplyError> {
+        let (config, run) = applied_with(uid, "/kubepods/pod1/0123abcd")?;
+        assert_eq!(std::fs::read_to_string(run.path().join(CONTAINER_FILE)).unwrap(), "0123abcd");
+        Ok(config)
+    }
+
+    fn applied_with(uid: u32, cgroup: &str) -> Result<(Value, tempfile::TempDir), ApplyError> {
         let bundle = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(bundle.path().join("rootfs/etc")).unwrap();
         std::fs::write(bundle.path().join("rootfs/etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
         let run = tempfile::tempdir().unwrap();
         let mut config = json!({
             "process": { "user": { "uid": uid, "gid": 0, "additionalGids": [5000] }, "args": ["/x"] },
-            "root": { "path": "rootfs" }, "linux": {}, "unknown": [1],
+            "root": { "path": "rootfs" }, "linux": { "cgroupsPath": cgroup }, "unknown": [1],
             "mounts": [{ "destination": "/dev/shm", "type": "bind", "source": "/s" }],
         });
         let grant = Grant { run_dir: run.path().to_owned(), ..sample() };
         apply(&mut config, &grant, bundle.path())?;
-        Ok(config)
+        Ok((config, run))
+    }
+
+    #[test]
+    fn slurmstepd_is_told_the_containers_id() {
+        let (_, run) = applied_with(1000, "kubepods-burstable-pod1.slice:cri-containerd:0123abcd").unwrap();
+        assert_eq!(std::fs::read_to_string(run.path().join(CONTAINER_FILE)).unwrap(), "0123abcd");
     }
 
     fn mount<'a>(config: &'a Value, target: &str) -> &'a Value {

@@ -3,7 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use slurm_k8s_core::grant::Grant;
+use slurm_k8s_core::account;
+use slurm_k8s_core::grant::{GROUP_FILE, Grant, PASSWD_FILE};
 
 use crate::rootfs;
 
@@ -25,11 +26,9 @@ pub struct File {
 
 /// Writes both files into the run folder.
 pub fn write(rootfs: &OwnedFd, grant: &Grant) -> Result<[File; 2], IdentityError> {
-    let passwd = rootfs::read(rootfs, "etc/passwd");
-    let group = rootfs::read(rootfs, "etc/group");
     Ok([
-        file(&grant.run_dir, "passwd", &merged(&passwd, &passwd_lines(grant)))?,
-        file(&grant.run_dir, "group", &merged(&group, &group_lines(grant)))?,
+        file(&grant.run_dir, PASSWD_FILE, &account::passwd(&rootfs::read(rootfs, "etc/passwd"), grant))?,
+        file(&grant.run_dir, GROUP_FILE, &account::group(&rootfs::read(rootfs, "etc/group"), grant))?,
     ])
 }
 
@@ -40,55 +39,4 @@ fn file(run_dir: &Path, name: &str, bytes: &[u8]) -> Result<File, IdentityError>
         .and_then(|()| std::fs::set_permissions(&source, std::fs::Permissions::from_mode(0o444)))
         .map_err(|error| IdentityError { path: source.clone(), source: error })?;
     Ok(File { source, target: Path::new("/etc").join(name) })
-}
-
-fn passwd_lines(grant: &Grant) -> Vec<String> {
-    let (id, (uid, gid)) = (&grant.identity, (grant.uid, grant.gid));
-    let (home, shell) = (id.home.display(), id.shell.display());
-    vec![format!("{}:x:{uid}:{gid}:{}:{home}:{shell}", id.user, id.gecos)]
-}
-
-fn group_lines(grant: &Grant) -> Vec<String> {
-    let id = &grant.identity;
-    let member = |gid: u32| {
-        if gid == grant.gid { "" } else { id.user.as_str() }
-    };
-    id.groups.iter().map(|(gid, name)| format!("{name}:x:{gid}:{}", member(*gid))).collect()
-}
-
-/// `lines` in front of those of the image's that have neither the name nor the number of one of them. Lookups take the
-/// first that fits (passwd(5)).
-fn merged(image: &[u8], lines: &[String]) -> Vec<u8> {
-    let key = |line: &[u8]| {
-        let mut fields = line.split(|b| *b == b':');
-        (fields.next().map(<[u8]>::to_vec), fields.nth(1).map(<[u8]>::to_vec))
-    };
-    let ours: Vec<_> = lines.iter().map(|line| key(line.as_bytes())).collect();
-    let mut out = Vec::new();
-    for line in lines {
-        // A field with a line break would be another entry.
-        out.extend(line.bytes().map(|b| if b == b'\n' { b' ' } else { b }));
-        out.push(b'\n');
-    }
-    for line in image.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-        let (name, number) = key(line);
-        if !ours.iter().any(|(n, i)| *n == name || (i.is_some() && *i == number)) {
-            out.extend_from_slice(line);
-            out.push(b'\n');
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_users_entry_replaces_those_of_its_name_and_number() {
-        let image = b"root:x:0:0::/:/bin/sh\nalice:x:7:7::/:/x\nubuntu:x:1000:1000::/:/x\n+nis\n";
-        let lines = passwd_lines(&crate::apply::sample());
-        let text = String::from_utf8(merged(image, &lines)).unwrap();
-        assert_eq!(text, "alice:x:1000:1000::/home/alice:/bin/bash\nroot:x:0:0::/:/bin/sh\n+nis\n");
-    }
 }

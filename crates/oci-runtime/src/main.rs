@@ -9,6 +9,7 @@ mod arguments;
 mod command;
 mod exec;
 mod identity;
+mod place;
 mod rootfs;
 mod take;
 

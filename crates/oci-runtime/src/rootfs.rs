@@ -45,6 +45,11 @@ pub fn read(rootfs: &OwnedFd, path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     if file.metadata().is_ok_and(|about| about.is_file()) {
         let _ = file.take(MAX_FILE).read_to_end(&mut bytes);
+        if bytes.len() as u64 == MAX_FILE {
+            // Half a line would be another entry.
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            bytes.truncate(whole);
+        }
     }
     bytes
 }
@@ -56,4 +61,37 @@ pub fn has_tmp(rootfs: &OwnedFd) -> bool {
     openat2(rootfs, "tmp", flags, Mode::empty(), inside)
         .and_then(rustix::fs::fstat)
         .is_ok_and(|about| about.st_mode & 0o1777 == 0o1777)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_passwd_is_nothing_or_a_bounded_part_of_itself() {
+        let image = tempfile::tempdir().unwrap();
+        let root = openat(CWD, image.path(), OFlags::DIRECTORY | OFlags::PATH, Mode::empty()).unwrap();
+        let path = |name: &str| image.path().join(name);
+        std::fs::write(path("inside"), "root:x:0:0\n").unwrap();
+        for (link, to) in [
+            ("absolute", "/inside"),
+            ("up", "../../../../inside"),
+            ("host", "/etc/passwd"),
+            ("process", "/proc/self/root/etc/passwd"),
+            ("loop", "loop"),
+        ] {
+            std::os::unix::fs::symlink(to, path(link)).unwrap();
+        }
+        rustix::fs::mknodat(CWD, path("fifo"), rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        for inside in ["inside", "absolute", "up"] {
+            assert_eq!(read(&root, inside), b"root:x:0:0\n", "{inside}");
+        }
+        for nothing in ["host", "process", "loop", "fifo", "folder", "absent"] {
+            assert_eq!(read(&root, nothing), b"", "{nothing}");
+        }
+        std::fs::write(path("large"), "bob:x:10013:1\n".repeat(200_000)).unwrap();
+        let large = read(&root, "large");
+        assert!(large.len() as u64 <= MAX_FILE && large.ends_with(b"bob:x:10013:1\n"));
+    }
 }

@@ -68,11 +68,13 @@ pub fn take(run: &Path, config: &Value) -> Result<Grant, TakeError> {
 
 fn read(path: &Path) -> Result<Grant, TakeError> {
     let failed = |error| TakeError::Read(path.to_owned(), error);
+    // A FIFO would have to be waited for.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = std::fs::OpenOptions::new();
     let file = {
         use std::os::unix::fs::OpenOptionsExt as _;
         let mut file = file;
-        file.read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(path).map_err(failed)?
+        file.read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(failed)?
     };
     let about = file.metadata().map_err(failed)?;
     let me = rustix::process::geteuid().as_raw();
@@ -119,7 +121,57 @@ mod tests {
         assert!(matches!(take(run.path(), &config("p", "other")), Err(TakeError::Nonce)));
         assert!(matches!(take(run.path(), &config("../p", "n")), Err(TakeError::Name(_))));
         assert!(matches!(take(run.path(), &config("..", "n")), Err(TakeError::Name(_))));
-        assert!(matches!(take(granted(0o644).path(), &config("p", "n")), Err(TakeError::Owner(_))));
+        for mode in [0o644, 0o620, 0o602, 0o640, 0o700] {
+            assert!(matches!(take(granted(mode).path(), &config("p", "n")), Err(TakeError::Owner(_))), "{mode:o}");
+        }
         assert!(matches!(take(run.path(), &serde_json::json!({})), Err(TakeError::Annotation(_))));
+    }
+
+    #[test]
+    fn a_forged_one_is_not_taken() {
+        let run = granted(0o600);
+        let path = run.path().join("grants/jobs/p.json");
+        let forged = run.path().join("forged.json");
+        std::fs::rename(&path, &forged).unwrap();
+        std::os::unix::fs::symlink(&forged, &path).unwrap();
+        assert!(matches!(take(run.path(), &config("p", "n")), Err(TakeError::Read(..))), "a link");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(take(run.path(), &config("p", "n")), Err(TakeError::Owner(_))), "a folder");
+        std::fs::remove_dir(&path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert!(matches!(take(run.path(), &config("p", "n")), Err(TakeError::Owner(_))), "a fifo");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&forged, &path).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(1000), Some(1000)).unwrap();
+            assert!(matches!(take(run.path(), &config("p", "n")), Err(TakeError::Owner(_))), "a user's");
+            std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
+        }
+        for (text, why) in [("{}", "empty"), ("{\"uid\":0}", "half"), ("\0\0", "no JSON")] {
+            std::fs::write(&path, text).unwrap();
+            assert!(matches!(take(run.path(), &config("p", "n")), Err(TakeError::Json(..))), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_grant_for_another_pod_under_this_name_is_not_taken() {
+        let run = granted(0o600);
+        let path = run.path().join("grants/jobs/p.json");
+        for (namespace, pod) in [("other", "p"), ("jobs", "q")] {
+            let grant = Grant { namespace: namespace.into(), pod: pod.into(), ..crate::apply::sample() };
+            std::fs::write(&path, serde_json::to_vec(&grant).unwrap()).unwrap();
+            assert!(matches!(take(run.path(), &config("p", "n")), Err(TakeError::Nonce)));
+        }
+    }
+
+    #[test]
+    fn of_many_containers_one_takes_it() {
+        let run = granted(0o600);
+        let taken = std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..16).map(|_| scope.spawn(|| take(run.path(), &config("p", "n")).is_ok())).collect();
+            takers.into_iter().filter_map(|taker| taker.join().ok()).filter(|taken| *taken).count()
+        });
+        assert_eq!(taken, 1);
     }
 }

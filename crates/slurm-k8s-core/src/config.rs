@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::choice::{Batch, Io, Network, Pull, SignalScope};
+pub use crate::choice::{Batch, Io, Network, Pull, SignalScope, Way};
 
 mod check;
 mod error;
@@ -45,8 +45,12 @@ pub struct Kubernetes {
     pub kubeconfig: PathBuf,
     /// Where Pods are made.
     pub namespace: String,
+    /// How grants get into containers.
+    pub way: Way,
     /// The `RuntimeClass` whose runtime takes grants.
     pub runtime_class: String,
+    /// Whether the container runtime knows `supplementalGroupsPolicy: Strict`.
+    pub strict_groups: bool,
     /// For one request to the API server.
     #[serde(with = "crate::duration::serde_text")]
     pub request_timeout: Duration,
@@ -182,7 +186,9 @@ impl Default for Kubernetes {
         Self {
             kubeconfig: "/etc/slurm/k8s.kubeconfig".into(),
             namespace: "slurm-jobs".into(),
+            way: Way::Runtime,
             runtime_class: "slurm-k8s".into(),
+            strict_groups: false,
             request_timeout: Duration::from_secs(2),
             start_timeout: Duration::from_mins(10),
             api_timeout: Duration::from_secs(60),

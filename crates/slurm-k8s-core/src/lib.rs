@@ -3,6 +3,7 @@
 //! Each list that users or admins meet (options, config keys, labels, exit codes) is one table in its module; the
 //! pages in `docs/reference` come from these tables ([`reference`]).
 
+pub mod account;
 pub mod choice;
 pub mod config;
 pub mod duration;

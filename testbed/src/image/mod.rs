@@ -18,7 +18,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// No such image.
-    #[error("there is no image {name}; there are busybox, distroless and userland")]
+    #[error("there is no image {name}; there are busybox, distroless, userland and hostile")]
     Unknown {
         /// The name.
         name: String,

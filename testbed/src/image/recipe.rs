@@ -14,6 +14,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const MODULE: &str = include_str!("../../image/go.mod");
 const PAUSE: &str = include_str!("../../image/pause/main.go");
 const APP: &str = include_str!("../../image/app/main.go");
+const SETUID: &str = include_str!("../../image/setuid/main.go");
 
 /// One image.
 pub struct Recipe {
@@ -43,7 +44,7 @@ impl From<CommandError> for Trouble {
     }
 }
 
-/// All images: the one that holds a Pod's namespaces, and three for jobs.
+/// All images: the one that holds a Pod's namespaces, three for jobs, and one of a user who means harm.
 pub const ALL: &[Recipe] = &[
     Recipe {
         name: "pause",
@@ -69,6 +70,18 @@ pub const ALL: &[Recipe] = &[
         ingredients: || Ok(USERLAND.concat().into()),
         fill: userland,
     },
+    Recipe {
+        name: "hostile",
+        defaults: Defaults { env: &[PATH], entrypoint: &[], command: &["sh"] },
+        ingredients: || Ok([std::fs::read(BUSYBOX)?, HOSTILE.concat().into(), SETUID.into()].concat()),
+        fill: hostile,
+    },
+];
+
+/// Accounts that give a user what the site does not: the group of others, root's number, root without a password.
+const HOSTILE: [&str; 2] = [
+    "root::0:0:root:/:/bin/sh\nalice::0:0:alice:/:/bin/sh\nother::1000:0::/:/bin/sh\n",
+    "root:x:0:alice\nchem:x:5003:alice\nshadow:x:42:alice,other\n",
 ];
 
 /// debootstrap's arguments: a minimal Debian has bash, coreutils and perl.
@@ -135,6 +148,23 @@ fn busybox(root: &Path, _: &Path) -> Result<(), Trouble> {
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     )?;
     std::fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")?;
+    Ok(())
+}
+
+/// busybox with such accounts, a setuid program, and links to where no mount should come to be.
+fn hostile(root: &Path, work: &Path) -> Result<(), Trouble> {
+    busybox(root, work)?;
+    let [passwd, group] = HOSTILE;
+    std::fs::write(root.join("etc/passwd.image"), passwd)?;
+    std::fs::remove_file(root.join("etc/passwd"))?;
+    // As a link out of the image would be read on the node.
+    symlink("../../../../../../etc/passwd.image", root.join("etc/passwd"))?;
+    std::fs::write(root.join("etc/group"), group)?;
+    go(SETUID, work, &root.join("bin/rights"))?;
+    std::fs::set_permissions(root.join("bin/rights"), std::fs::Permissions::from_mode(0o4755))?;
+    for (link, to) in [("homes", "/home"), ("all", "/"), ("up", "../../../.."), ("devices", "dev")] {
+        symlink(to, root.join(link))?;
+    }
     Ok(())
 }
 

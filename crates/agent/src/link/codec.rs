@@ -99,6 +99,7 @@ pub struct Decoder {
     bytes: Vec<u8>,
     taken: usize,
     fds: VecDeque<OwnedFd>,
+    no_start: bool,
 }
 
 impl Decoder {
@@ -108,12 +109,22 @@ impl Decoder {
         Self::default()
     }
 
+    /// An empty decoder that takes small messages without descriptors only.
+    #[must_use]
+    pub fn without_start() -> Self {
+        Self { no_start: true, ..Self::default() }
+    }
+
+    /// Whether the next message may be a [`Message::Start`].
+    pub fn allow_start(&mut self, allowed: bool) {
+        self.no_start = !allowed;
+    }
+
     /// Adds what one recvmsg(2) gave.
     pub fn feed(&mut self, bytes: &[u8], fds: Vec<OwnedFd>) {
-        if self.taken > 0 {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-        }
+        self.bytes.drain(..std::mem::take(&mut self.taken));
+        // What one long message needed is not kept for the short ones after it.
+        self.bytes.shrink_to(self.bytes.len().max(MAX_OTHER));
         self.bytes.extend_from_slice(bytes);
         self.fds.extend(fds);
     }
@@ -138,9 +149,10 @@ impl Decoder {
         // The kind is not known before the body is decoded; the count tells which limit to hold it to.
         let limit = match count {
             0 => MAX_OTHER,
-            START_DESCRIPTORS => MAX_START,
+            START_DESCRIPTORS if !self.no_start => MAX_START,
             got => {
-                return Err(CodecError::Descriptors { got, want: START_DESCRIPTORS });
+                let want = if self.no_start { 0 } else { START_DESCRIPTORS };
+                return Err(CodecError::Descriptors { got, want });
             }
         };
         if length > limit {
@@ -235,6 +247,35 @@ mod tests {
         let mut decoder = Decoder::new();
         decoder.feed(&encode(&start(1)).unwrap(), files(2));
         assert!(matches!(decoder.next(), Err(CodecError::Descriptors { got: 2, want: 3 })));
+    }
+
+    #[test]
+    fn a_start_is_taken_only_when_it_is_its_turn() {
+        let mut decoder = Decoder::without_start();
+        let mut bytes = encode(&hello()).unwrap();
+        bytes.extend(encode(&start(1)).unwrap());
+        decoder.feed(&bytes, files(3));
+        assert!(decoder.next().unwrap().is_some());
+        decoder.allow_start(true);
+        assert!(decoder.next().unwrap().is_some());
+        decoder.allow_start(false);
+        decoder.feed(&encode(&start(1)).unwrap(), files(3));
+        assert!(matches!(decoder.next(), Err(CodecError::Descriptors { got: 3, want: 0 })));
+    }
+
+    #[test]
+    fn many_empty_words_take_no_more_memory_than_execve_would_let_through() {
+        let with = |argv: usize, cpus: usize| {
+            let Message::Start(mut start) = start(0) else { unreachable!() };
+            start.argv = vec![serde_bytes::ByteBuf::new(); argv];
+            start.cpus = vec![0; cpus];
+            let mut decoder = Decoder::new();
+            decoder.feed(&encode(&Message::Start(start)).unwrap(), files(3));
+            decoder.next()
+        };
+        assert!(with(600_000, 4096).is_ok());
+        assert!(matches!(with(800_000, 1), Err(CodecError::Body(_))));
+        assert!(matches!(with(1, 800_000), Err(CodecError::Body(_))));
     }
 
     proptest! {

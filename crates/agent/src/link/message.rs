@@ -5,10 +5,44 @@
 //! ```
 //! The engine relays and keeps order; it trusts neither end, since the user can trace both.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Raised with every change that an older end would not understand.
 pub const VERSION: u16 = 3;
+
+/// Arguments or variables: execve(2) takes 6 MiB with a pointer of 8 bytes for each, so no command has more. An empty
+/// word is one byte in a message and fifty in memory.
+const MOST_WORDS: usize = (6 << 20) / 9;
+/// Limits or cores.
+const MOST_NUMBERS: usize = 1 << 16;
+
+/// A list of at most `MOST` items: its length is the sender's word.
+fn few<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(from: D) -> Result<Vec<T>, D::Error> {
+    struct Few<T, const MOST: usize>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Few<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST} items")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::with_capacity(items.size_hint().unwrap_or(0).min(64));
+            while let Some(item) = items.next_element()? {
+                if list.len() == MOST {
+                    return Err(A::Error::invalid_length(MOST + 1, &self));
+                }
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+    from.deserialize_seq(Few::<T, MOST>(PhantomData))
+}
 
 /// Which end speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,18 +146,23 @@ pub struct Start {
     /// The local task.
     pub task: u32,
     /// The command and its arguments; bytes, not text.
+    #[serde(deserialize_with = "few::<_, _, MOST_WORDS>")]
     pub argv: Vec<serde_bytes::ByteBuf>,
     /// `NAME=value` as Slurm gave it to the shim, without the shim's own.
+    #[serde(deserialize_with = "few::<_, _, MOST_WORDS>")]
     pub env: Vec<serde_bytes::ByteBuf>,
     /// The user's own variables: name, and value unless it is the one in `env`. They stand above all others.
+    #[serde(deserialize_with = "few::<_, _, MOST_WORDS>")]
     pub variables: Vec<(serde_bytes::ByteBuf, Option<serde_bytes::ByteBuf>)>,
     /// The working directory.
     pub workdir: Workdir,
     /// The file mode creation mask.
     pub umask: u32,
     /// Limits by number (`RLIMIT_*`): soft and hard, `u64::MAX` for unlimited.
+    #[serde(deserialize_with = "few::<_, _, MOST_NUMBERS>")]
     pub rlimits: Vec<(u32, u64, u64)>,
     /// The cores the task may run on.
+    #[serde(deserialize_with = "few::<_, _, MOST_NUMBERS>")]
     pub cpus: Vec<u32>,
     /// The nice value.
     pub nice: i32,

@@ -39,6 +39,9 @@ pub enum MountError {
     /// Two mounts at one place.
     #[error("{0} is named twice")]
     Twice(String),
+    /// A mount inside of another: the runtime would make its place there as root.
+    #[error("{0} is inside of {1}, which is mounted, too")]
+    Nested(String, String),
     /// More than anybody needs.
     #[error("there are more than {MOST}")]
     TooMany,
@@ -53,6 +56,10 @@ pub fn parse(text: &[u8]) -> Result<Vec<MountRequest>, MountError> {
     for (at, mount) in mounts.iter().enumerate() {
         if mounts.iter().skip(at + 1).any(|other| other.target == mount.target) {
             return Err(MountError::Twice(shown(mount.target.as_os_str().as_bytes())));
+        }
+        if let Some(outer) = mounts.iter().find(|o| o.target != mount.target && mount.target.starts_with(&o.target)) {
+            let [inner, outer] = [mount, outer].map(|mount| shown(mount.target.as_os_str().as_bytes()));
+            return Err(MountError::Nested(inner, outer));
         }
     }
     Ok(mounts)
@@ -145,6 +152,8 @@ mod tests {
             ("/a:/", "\"/\" is the container's own: not /, nor in /proc, /sys, /dev or /.slurm-k8s"),
             ("/a:/proc/x", "\"/proc/x\" is the container's own: not /, nor in /proc, /sys, /dev or /.slurm-k8s"),
             ("/a:/b,/c:/b", "\"/b\" is named twice"),
+            ("/a:/b,/c:/b/d", "\"/b/d\" is inside of \"/b\", which is mounted, too"),
+            ("/a:/b/d,/c:/b", "\"/b/d\" is inside of \"/b\", which is mounted, too"),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), expected);
         }

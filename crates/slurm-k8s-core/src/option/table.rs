@@ -87,7 +87,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         kind: Kind::Mounts,
         value: Some("SRC:DST[:ro],..."),
         usage: "folders or files of the node to have in the container",
-        doc: "Each `SRC` on the node is at `DST` in the container; `ro` keeps it from being written. Only what the user can reach on the node can be mounted, and of that what `policy.mounts` in the site's config allows. `\\:` and `\\,` stand for a colon and a comma.",
+        doc: "Each `SRC` on the node is at `DST` in the container; `ro` keeps it from being written. Only what the user can reach on the node can be mounted, and of that what `policy.mounts` in the site's config allows. No place may be inside of another one, or in a folder of a shared file system that users can change. `\\:` and `\\,` stand for a colon and a comma.",
         env: "SLURM_K8S_MOUNTS",
         default: "the site's own mounts only",
     },

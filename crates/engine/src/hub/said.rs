@@ -1,0 +1,70 @@
+//! What the agent says of the tasks: passed on to the shims, and noted in the journal.
+//!
+//! Each thing once for each task: whoever has changed the agent could fill the node's log with it.
+
+use serde_json::Value;
+use slurm_k8s_agent::link::message::{End, Message};
+
+use super::Hub;
+use crate::{cgroup, refusal};
+
+/// The longest line of the agent's that is passed on, in bytes.
+const LONGEST_NOTICE: usize = 4096;
+
+const KILL: i32 = 9;
+const TERM: i32 = 15;
+
+impl Hub<'_> {
+    pub(super) fn agent_said(&mut self, task: u32, mut message: Message) {
+        if !self.tasks.get_mut(&task).is_some_and(|state| !state.said.again(&message)) {
+            return;
+        }
+        if let Message::Exited { end: End::Signal(KILL), .. } = message {
+            self.tell_memory(task);
+        }
+        self.journal.told(&message);
+        match &mut message {
+            Message::LogLost { .. } => return,
+            Message::Notice { text, .. } => text.truncate(text.floor_char_boundary(LONGEST_NOTICE)),
+            _ => {}
+        }
+        let ends = matches!(message, Message::Exited { .. } | Message::NotStarted { .. });
+        let Some(state) = self.tasks.get_mut(&task) else { return };
+        state.ended |= ends;
+        match self.leaving.as_ref().filter(|_| ends) {
+            // Not the user's failure, and not Slurm's doing.
+            Some(refusal) if killed(&message) && state.signalled != Some(TERM) => {
+                self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+                state.tell(Message::Refused(refusal.clone()));
+            }
+            Some(refusal) => {
+                state.tell(Message::Notice { task, text: refusal.message.clone() });
+                state.tell(message);
+            }
+            None => state.tell(message),
+        }
+        let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
+        if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
+            agent.send(Message::Finish, Vec::new());
+        }
+    }
+
+    /// The kernel's own word, while the container is there: to the user it looks like any other kill.
+    fn tell_memory(&mut self, task: u32) {
+        let Some(agent) = self.agent_process.as_ref().filter(|agent| agent.alive()) else { return };
+        let Ok(memory) = cgroup::memory(agent.pid().as_raw_pid()) else { return };
+        if memory.killed > self.killed_for_memory {
+            self.killed_for_memory = memory.killed;
+            self.journal
+                .write("out_of_memory", &[("peak", Value::from(memory.peak)), ("limit", Value::from(memory.limit))]);
+            if let Some(state) = self.tasks.get(&task) {
+                refusal::out_of_memory(&memory).into_iter().for_each(|text| state.tell(Message::Notice { task, text }));
+            }
+        }
+    }
+}
+
+/// Whether the end is one that the kubelet brings about.
+fn killed(message: &Message) -> bool {
+    matches!(message, Message::Exited { end: End::Signal(TERM | KILL), .. })
+}

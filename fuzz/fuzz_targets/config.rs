@@ -1,0 +1,4 @@
+//! `fuzz::config`, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::config(data));

@@ -1,0 +1,4 @@
+//! `fuzz::mounts`, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::mounts(data));

@@ -1,0 +1,108 @@
+//! What users and admins write, and what an image has in its files.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path};
+
+use slurm_k8s_core::config::Config;
+use slurm_k8s_core::image::ImageRef;
+use slurm_k8s_core::option::{JobOptions, OPTIONS, Origin, Value, mount, variable};
+use slurm_k8s_core::{account, grant::Grant, label, multi_prog as programs, policy};
+
+/// Options, one a line, `name=value`: what is taken is read back from what is passed on to the node, and can be judged.
+pub fn options(data: &[u8]) {
+    let mut options = JobOptions::default();
+    for line in data.split(|byte| *byte == b'\n') {
+        let (name, value) = match line.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&line[..at], Some(&line[at + 1..])),
+            None => (line, None),
+        };
+        let name = String::from_utf8_lossy(name);
+        if let Err(error) = options.set(Origin::CommandLine, &name, value) {
+            assert!(error.to_string().lines().count() <= 1, "{error}");
+        }
+    }
+    for (spec, value) in options.values() {
+        let written = value.written();
+        let again = Value::parse(spec.kind, written.as_bytes());
+        assert!(again.as_ref().is_ok_and(|again| again == value), "--{}: {value:?} {written:?}", spec.name);
+    }
+    let _ = policy::check(&Config::default(), &options, 1000);
+    for spec in OPTIONS {
+        if let Ok(value) = Value::parse(spec.kind, data) {
+            assert!(Value::parse(spec.kind, value.written().as_bytes()).is_ok_and(|again| again == value));
+        }
+    }
+}
+
+/// `--k8s-mounts`.
+pub fn mounts(data: &[u8]) {
+    let Ok(mounts) = mount::parse(data) else { return };
+    let plain = |path: &Path| {
+        path.is_absolute() && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+    };
+    for mount in &mounts {
+        assert!(plain(&mount.source) && plain(&mount.target), "{mount:?}");
+        let own = ["/proc", "/sys", "/dev", "/.slurm-k8s"].iter().any(|own| mount.target.starts_with(own));
+        assert!(!own && mount.target != Path::new("/"), "{mount:?}");
+        assert_eq!(mounts.iter().filter(|other| mount.target.starts_with(&other.target)).count(), 1, "{mounts:?}");
+    }
+    assert_eq!(mount::parse(mount::written(&mounts).as_bytes()).as_ref(), Ok(&mounts));
+}
+
+/// `--k8s-env`.
+pub fn variables(data: &[u8]) {
+    let Ok(variables) = variable::parse(data) else { return };
+    for variable in &variables {
+        assert!(!variable.name.is_empty() && !variable.name.contains(['=', '\0', '\n']), "{variable:?}");
+        assert!(!variable.name.starts_with("SLURM_") && !variable.name.starts_with("SPANK_"), "{variable:?}");
+    }
+    assert_eq!(variable::parse(variable::written(&variables).as_bytes()).as_ref(), Ok(&variables));
+}
+
+/// `k8s.toml`.
+pub fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Err(error) = Config::parse(&text) {
+        assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
+        let _ = error.hint();
+    }
+}
+
+/// An image's reference: it goes into the Pod and into an annotation.
+pub fn image(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(image) = text.parse::<ImageRef>() else { return };
+    let shown = image.to_string();
+    assert!(shown.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\;&|<>(){}*?!".contains(&byte)), "{shown}");
+    assert_eq!(shown.parse::<ImageRef>().map(|again| again.to_string()), Ok(shown));
+    assert!(!image.repository().is_empty());
+}
+
+/// A configuration of `--multi-prog`, and any text as a label.
+pub fn multi_prog(data: &[u8]) {
+    let out = programs::through_shim(b"/usr/libexec/slurm-k8s/slurm-k8s-agent", data);
+    assert!(programs::is_through_shim(&out));
+    let value = label::value(&String::from_utf8_lossy(data));
+    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    assert!(value.len() <= 63 && edge(value.chars().next()) && edge(value.chars().next_back()), "{value}");
+    assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{value}");
+}
+
+/// A grant.
+pub fn grant(data: &[u8]) {
+    let Ok(grant) = serde_json::from_slice::<Grant>(data) else { return };
+    let text = serde_json::to_vec(&grant).expect("what was read can be written");
+    assert_eq!(serde_json::from_slice::<Grant>(&text).ok(), Some(grant));
+}
+
+/// An image's passwd: no line of it has the user's name or number.
+pub fn accounts(data: &[u8]) {
+    let ours = ["alice:x:1000:1000:alice:/home/alice:/bin/bash".to_owned()];
+    let merged = account::merged(data, &ours);
+    let mut lines = merged.split(|byte| *byte == b'\n');
+    assert_eq!(lines.next(), Some(ours[0].as_bytes()));
+    for line in lines {
+        let mut fields = line.split(|byte| *byte == b':');
+        assert!(fields.next() != Some(b"alice") && fields.nth(1) != Some(b"1000"), "{line:?}");
+    }
+}
