@@ -4,7 +4,7 @@
 use e2e::process::{agent, no_process_of, processes};
 use e2e::{
     ALICE, CTL, Changed, Fault, Job, NODE1, NODE2, ROOT, accounting, alone, in_image, no_pod_of, nodes_are_up, scratch,
-    until,
+    start_again, until,
 };
 
 #[test]
@@ -97,10 +97,8 @@ fn by_slurms_own_config_a_job_that_kubernetes_failed_is_requeued() {
         });
         assert_eq!(log(), "");
     }
-    until("the job runs at last", || {
-        let _ = ROOT.run(&["scontrol", "update", &format!("JobId={requeued}"), "StartTime=now"]);
-        (log() == "run 1").then_some(()).ok_or_else(|| state(&requeued))
-    });
+    start_again(&requeued);
+    until("the job runs at last", || (log() == "run 1").then_some(()).ok_or_else(|| state(&requeued)));
     // The user's own failure is nobody's reason to run it again.
     assert!(accounting(&requeued).contains("FAILED|5:0"), "{}", accounting(&requeued));
     // One that may have run waits for its user.
