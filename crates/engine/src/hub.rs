@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,6 +21,7 @@ use crate::peer::{Freight, Sender};
 use crate::process::Process;
 use crate::refusal;
 use crate::standstill::{Change, Standstill};
+use crate::sweep;
 use crate::task::Task;
 
 mod said;
@@ -70,6 +72,7 @@ pub enum Event {
 /// The state of one step on one node.
 pub struct Hub<'a> {
     journal: &'a Journal,
+    run_dir: &'a Path,
     expected: u32,
     door: Door,
     place: Option<Place>,
@@ -90,9 +93,16 @@ pub struct Hub<'a> {
 }
 
 impl<'a> Hub<'a> {
-    pub fn new(journal: &'a Journal, door: Door, place: Option<Place>, start_timeout: Duration) -> Self {
+    pub fn new(
+        journal: &'a Journal,
+        run_dir: &'a Path,
+        door: Door,
+        place: Option<Place>,
+        start_timeout: Duration,
+    ) -> Self {
         Self {
             journal,
+            run_dir,
             expected: door.tasks,
             door,
             place,
@@ -226,6 +236,7 @@ impl<'a> Hub<'a> {
 
     fn agent_came(&mut self, sender: Sender, process: Process, ids: &Ids) {
         self.agent_seen = true;
+        sweep::note_agent(self.run_dir, process.pid());
         self.agent_process = Some(process);
         if *ids != self.door.ids {
             let refusal = refusal::identity(&self.door.ids, ids);

@@ -261,13 +261,14 @@ fn run(work: Work, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
     let Work { runtime, pods, sockets, creation, first, door, place, first_node, config, journal, mounts, keep } = work;
     let run_dir = Arc::clone(&creation.run_dir);
+    let path = run_dir.lock().map(|run_dir| run_dir.path().to_owned()).unwrap_or_default();
     let (unconfirmed, uncertain) = (creation.target(), Arc::clone(&creation.uncertain));
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let created = if let First::Created(created) = &first { Some(created.clone()) } else { None };
         let (name, mut named) = watch::channel(created);
         let limit = config.kubernetes.start_timeout;
-        let mut hub = Hub::new(&journal, door.clone(), place, limit);
+        let mut hub = Hub::new(&journal, &path, door.clone(), place, limit);
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
             let patience = Patience { api: config.kubernetes.api_timeout, pull: config.kubernetes.pull_timeout };
