@@ -119,7 +119,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         &name::step(step.job_id, step.step_id),
         &name,
     );
-    let namespace = plan::namespace(&config, step).to_owned();
+    let namespace = plan::namespace(&config, step);
     let owner = (step.uid, step.gid);
     let folder = config.paths.run.join("mounts").join(format!("{name}-{nonce}"));
     let (mounts, granted) = Mounts::make(&folder, plan::rules(&config, step), &plan::user_mounts(&config, step))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::choice::{Batch, Io, Network, Pull, SignalScope};
+use crate::user_namespace;
 
 mod check;
 mod error;
@@ -45,6 +46,12 @@ pub struct Kubernetes {
     pub kubeconfig: PathBuf,
     /// Where Pods are made.
     pub namespace: String,
+    /// Whether each user's are made in a namespace of their own instead.
+    pub namespace_per_user: bool,
+    /// `NAME=QUANTITY` for each such namespace.
+    pub user_quota: Vec<String>,
+    /// Whether only a user's own Pods reach each other.
+    pub user_network_policy: bool,
     /// The `RuntimeClass` whose runtime takes grants.
     pub runtime_class: String,
     /// For one request to the API server.
@@ -148,6 +155,12 @@ pub struct Log {
 }
 
 impl Config {
+    /// The namespace of a user's Pods, unless the user asks for another.
+    #[must_use]
+    pub fn namespace_of(&self, uid: u32) -> String {
+        if self.kubernetes.namespace_per_user { user_namespace::name(uid) } else { self.kubernetes.namespace.clone() }
+    }
+
     /// Reads and checks a config.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let lines = key::Lines::of(text)?;
@@ -182,6 +195,9 @@ impl Default for Kubernetes {
         Self {
             kubeconfig: "/etc/slurm/k8s.kubeconfig".into(),
             namespace: "slurm-jobs".into(),
+            namespace_per_user: false,
+            user_quota: Vec::new(),
+            user_network_policy: false,
             runtime_class: "slurm-k8s".into(),
             request_timeout: Duration::from_secs(2),
             start_timeout: Duration::from_mins(10),

@@ -19,4 +19,5 @@ pub mod policy;
 pub mod quantity;
 pub mod reference;
 pub mod shown;
+pub mod user_namespace;
 pub mod verdict;
