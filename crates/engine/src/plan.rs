@@ -83,8 +83,8 @@ pub fn check_policy(config: &Config, step: &Step) -> Result<(), Refusal> {
 }
 
 /// The namespace of the step's Pod.
-pub fn namespace<'a>(config: &'a Config, step: &'a Step) -> &'a str {
-    step.options.namespace().unwrap_or(&config.kubernetes.namespace)
+pub fn namespace(config: &Config, step: &Step) -> String {
+    step.options.namespace().map_or_else(|| config.namespace_of(step.uid), str::to_owned)
 }
 
 /// The Pod to send for a grant.
@@ -196,7 +196,7 @@ pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Pa
     let script = step.script.iter().map(|path| Mount { source: path.clone(), target: path.clone(), read_only: true });
     let mounts = site_mounts(config, step).into_iter().chain(script).chain(mounts).collect();
     Grant {
-        namespace: namespace(config, step).to_owned(),
+        namespace: namespace(config, step),
         pod: name.to_owned(),
         nonce: nonce.to_owned(),
         uid: step.uid,

@@ -127,7 +127,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         &name::step(step.job_id, step.step_id),
         &name,
     );
-    let namespace = plan::namespace(&config, step).to_owned();
+    let namespace = plan::namespace(&config, step);
     let owner = (step.uid, step.gid);
     let run_dir = || RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes());
     // It may be full of what others left.

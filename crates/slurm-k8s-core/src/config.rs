@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::choice::{Batch, Io, Network, Pull, SignalScope, Way};
+use crate::user_namespace;
 
 mod check;
 mod error;
@@ -49,6 +50,12 @@ pub struct Kubernetes {
     pub namespace: String,
     /// How grants get into containers.
     pub way: Way,
+    /// Whether each user's are made in a namespace of their own instead.
+    pub namespace_per_user: bool,
+    /// `NAME=QUANTITY` for each such namespace.
+    pub user_quota: Vec<String>,
+    /// Whether only a user's own Pods reach each other.
+    pub user_network_policy: bool,
     /// The `RuntimeClass` whose runtime takes grants.
     pub runtime_class: String,
     /// Whether the container runtime knows `supplementalGroupsPolicy: Strict`.
@@ -166,6 +173,12 @@ pub struct Log {
 }
 
 impl Config {
+    /// The namespace of a user's Pods, unless the user asks for another.
+    #[must_use]
+    pub fn namespace_of(&self, uid: u32) -> String {
+        if self.kubernetes.namespace_per_user { user_namespace::name(uid) } else { self.kubernetes.namespace.clone() }
+    }
+
     /// Reads and checks a config.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let lines = key::Lines::of(text)?;
@@ -202,6 +215,9 @@ impl Default for Kubernetes {
             kubeconfig: "/etc/slurm/k8s.kubeconfig".into(),
             namespace: "slurm-jobs".into(),
             way: Way::Runtime,
+            namespace_per_user: false,
+            user_quota: Vec::new(),
+            user_network_policy: false,
             runtime_class: "slurm-k8s".into(),
             strict_groups: false,
             request_timeout: Duration::from_secs(2),

@@ -21,4 +21,5 @@ pub mod quantity;
 pub mod reference;
 pub mod rendezvous;
 pub mod shown;
+pub mod user_namespace;
 pub mod verdict;

@@ -7,7 +7,7 @@ use super::Config;
 use crate::grant::CONTAINER_RUN_DIR;
 use crate::option::variable;
 use crate::shown::quoted;
-use crate::{duration, label, quantity};
+use crate::{duration, label, quantity, user_namespace};
 
 /// A value that cannot work.
 pub(super) struct Fault {
@@ -33,6 +33,9 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     if !is_dns_label(&kubernetes.namespace) {
         let reason = "is not a namespace's name: at most 63 of a-z, 0-9 and '-'";
         return Err(fault("kubernetes.namespace", &kubernetes.namespace, reason));
+    }
+    if let Some(wrong) = kubernetes.user_quota.iter().find(|text| user_namespace::quota_entry(text).is_none()) {
+        return Err(fault("kubernetes.user_quota", wrong, "is not NAME=QUANTITY such as requests.cpu=32"));
     }
     name("kubernetes.runtime_class", &kubernetes.runtime_class)?;
     if let Some(node) = &kubernetes.node_name {

@@ -42,6 +42,24 @@ pub const KEYS: &[Key] = &[
         "How Slurm's grants get into containers. `runtime`: by `slurm-k8s-runtime`, behind a RuntimeClass. `host-path`: by volumes, to try spank-k8s out without a change to containerd; what it lacks is in the operator's guide.",
     ),
     key(
+        "kubernetes.namespace_per_user",
+        "true, false",
+        "false",
+        "Whether each user's Pods are made in `user-<uid>` instead. `slurm-k8s namespace ensure` makes it: see `deploy/per-user`.",
+    ),
+    key(
+        "kubernetes.user_quota",
+        "list of NAME=QUANTITY",
+        "[]",
+        "The ResourceQuota of each such namespace (`[\"requests.cpu=32\", \"limits.memory=128Gi\", \"requests.nvidia.com/gpu=4\"]`). It counts what the kubelet books, which is little unless `cpu_request` and `memory_request` say otherwise; Slurm's own limits (`sacctmgr`, GrpTRES) hold in every case.",
+    ),
+    key(
+        "kubernetes.user_network_policy",
+        "true, false",
+        "false",
+        "Whether each such namespace has a NetworkPolicy by which only the user's own Pods reach each other. The cluster's network must enforce it.",
+    ),
+    key(
         "kubernetes.runtime_class",
         "name",
         r#""slurm-k8s""#,
