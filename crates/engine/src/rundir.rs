@@ -39,10 +39,10 @@ pub struct RunDir {
     _lock: OwnedFd,
 }
 
-/// How often a folder is made again that a sweep took before it was locked.
-const TRIES: u32 = 5;
-/// How long a sweep of the grants may take.
+/// How long a sweep may hold up who makes a folder or a grant.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How soon that is looked at again.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The listening ends of the link.
 #[derive(Debug)]
@@ -179,15 +179,24 @@ pub fn random() -> Result<String, RunDirError> {
 
 /// A folder that is locked from the first moment that counts: one that a sweep locked or removed before is made again.
 fn make_locked(path: &Path) -> Result<OwnedFd, RunDirError> {
-    let mut last = rustix::io::Errno::AGAIN;
-    for _ in 0..TRIES {
-        make_dir(path, 0o711)?;
+    let deadline = Instant::now() + SWEEP;
+    loop {
+        match DirBuilder::new().mode(0o711).create(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failed("make the folder", path)(error));
+            }
+            _ => {}
+        }
         match lock(path) {
-            Ok(lock) => return Ok(lock),
-            Err(error) => last = error,
+            Ok(lock) => {
+                // The umask may have taken bits away.
+                let mode = rustix::fs::fchmod(&lock, rustix::fs::Mode::from_raw_mode(0o711));
+                return mode.map(|()| lock).map_err(|error| failed("set the mode of", path)(error.into()));
+            }
+            Err(error) if Instant::now() > deadline => return Err(failed("lock", path)(error.into())),
+            Err(_) => std::thread::sleep(PAUSE),
         }
     }
-    Err(failed("lock", path)(last.into()))
 }
 
 /// Locks a folder for this process alone; an error if another one has it, or it is no longer there.
@@ -207,7 +216,7 @@ fn share(grants: &Path) -> Result<OwnedFd, RunDirError> {
         if Instant::now() > deadline {
             return Err(failed("lock", grants)(error.into()));
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(PAUSE);
     }
     Ok(folder)
 }

@@ -64,13 +64,13 @@ impl Bed {
         let owner = (ids().uid, ids().gid);
         let (folder, sockets) = RunDir::make(dir.path(), "p", "n", "ns", owner, TOKEN.as_bytes()).unwrap();
         let run = folder.path().to_owned();
-        let log = dir.path().to_owned();
+        let (log, place) = (dir.path().to_owned(), run.clone());
         let engine = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let journal = Journal::open(&log, 1 << 30, 0, "1.0", "p");
                 let door = Door { token: TOKEN.into(), ids: ids(), tasks, parent, container: None };
-                let mut hub = Hub::new(&journal, door.clone(), tasks, LIMIT);
+                let mut hub = Hub::new(&journal, &place, door.clone(), tasks, LIMIT);
                 let (events, inbox) = tokio::sync::mpsc::channel(256);
                 let listener = |socket: UnixListener| {
                     socket.set_nonblocking(true).unwrap();

@@ -16,7 +16,7 @@ const TERM: i32 = 15;
 
 impl Hub<'_> {
     pub(super) fn agent_said(&mut self, task: u32, mut message: Message) {
-        if !self.tasks.get_mut(&task).is_some_and(|state| !state.said.again(&message)) {
+        if self.tasks.get_mut(&task).is_none_or(|state| state.said.again(&message)) {
             return;
         }
         if let Message::Exited { end: End::Signal(KILL), .. } = message {
