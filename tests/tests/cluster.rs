@@ -75,7 +75,9 @@ fn a_stolen_node_identity_sees_and_does_nothing_else() {
         ("impersonate", "users", "default"),
         ("create", "certificatesigningrequests", "default"),
     ] {
-        let ran = as_node1(&["auth", "can-i", verb, what, "-n", namespace], "");
+        let (what, part) = what.split_once('/').unwrap_or((what, ""));
+        let part = format!("--subresource={part}");
+        let ran = as_node1(&["auth", "can-i", verb, what, &part, "-n", namespace], "");
         assert_eq!((ran.code, ran.text().as_str()), (Some(1), "no"), "{verb} {what} in {namespace}");
     }
     // A Pod that is not its own stays.

@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::client::{ClientBuilder, retry::RetryPolicy};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tower::buffer::BufferLayer;
 use tower::retry::RetryLayer;
+
+use crate::site::EVERYWHERE;
 
 /// For one request with its repetitions.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -18,6 +22,9 @@ const REQUEST: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_secs(60);
 /// The Pods of one answer.
 const PAGE: u32 = 500;
+
+/// Who manages the fields of what is applied.
+const MANAGER: &str = "slurm-k8s";
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -64,7 +71,7 @@ impl ClusterError {
         match self {
             Self::Kubeconfig { .. } => Some("--kubeconfig or KUBECONFIG names another file"),
             Self::Status { code: 401 | 403, .. } => {
-                Some("this identity may not do that here; see deploy/gc-role.yaml and deploy/README.md")
+                Some("this identity may not do that here; see the roles in deploy/ and deploy/README.md")
             }
             _ => None,
         }
@@ -129,7 +136,30 @@ impl Cluster {
 
     /// The namespaced API.
     pub fn api(&self, namespace: &str) -> Api<Pod> {
-        Api::namespaced(self.client.clone(), namespace)
+        match namespace {
+            EVERYWHERE => Api::all(self.client.clone()),
+            namespace => Api::namespaced(self.client.clone(), namespace),
+        }
+    }
+
+    /// Makes an object, or brings it to what is wanted; in a namespace, or none.
+    pub async fn apply<K>(&self, namespace: Option<&str>, object: &K) -> Result<(), ClusterError>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+    {
+        let kind = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+            None => Api::all_with(self.client.clone(), &kind),
+        };
+        let mut value = serde_json::to_value(object).map_err(|error| ClusterError::Connection(error.into()))?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("apiVersion".into(), kind.api_version.clone().into());
+            fields.insert("kind".into(), kind.kind.clone().into());
+        }
+        let name = object.meta().name.clone().unwrap_or_default();
+        let params = PatchParams::apply(MANAGER).force();
+        bounded(api.patch(&name, &params, &Patch::Apply(&value))).await.map(drop)
     }
 
     /// How the Pods of a namespace are watched: one list in pages, then changes only.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod gc;
+mod namespace;
 mod report;
 mod site;
 mod slurm;
@@ -21,15 +22,22 @@ struct Arguments {
 enum Command {
     /// Delete Pods that Slurm left behind
     Gc(gc::Arguments),
+    /// Make users' own namespaces
+    #[command(subcommand)]
+    Namespace(namespace::Command),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Gc(arguments) => gc::run(&arguments).await,
-    };
-    result.unwrap_or_else(|error| {
-        report::error(&error, error.hint());
-        ExitCode::FAILURE
-    })
+    match Arguments::parse().command {
+        Command::Gc(arguments) => gc::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint())),
+        Command::Namespace(command) => {
+            namespace::run(&command).await.unwrap_or_else(|error| failed(&error, error.hint()))
+        }
+    }
+}
+
+fn failed(error: &dyn std::error::Error, hint: Option<&str>) -> ExitCode {
+    report::error(error, hint);
+    ExitCode::FAILURE
 }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use slurm_k8s_core::config::{Config, ConfigError};
 
+/// All namespaces: those of users come and go.
+pub const EVERYWHERE: &str = "";
+
 /// A config that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SiteError {
@@ -33,6 +36,9 @@ pub fn read(path: &Path) -> Result<Config, SiteError> {
 
 /// The namespaces that jobs' Pods may be in, each once; the configured one is the first.
 pub fn namespaces(config: &Config) -> Vec<String> {
+    if config.kubernetes.namespace_per_user {
+        return vec![EVERYWHERE.into()];
+    }
     let mut all = vec![config.kubernetes.namespace.clone()];
     for namespace in &config.policy.namespaces {
         if !all.contains(namespace) {

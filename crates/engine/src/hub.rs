@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::cgroup;
 use crate::door::Door;
+use crate::first_node::Place;
 use crate::journal::Journal;
 use crate::observe::Observed;
 use crate::peer::{Freight, Sender};
@@ -65,6 +66,7 @@ pub enum Event {
         broke: bool,
     },
     Pod(Observed),
+    FirstNode(Result<Option<String>, Refusal>),
 }
 
 /// The state of one step on one node.
@@ -73,6 +75,7 @@ pub struct Hub<'a> {
     run_dir: &'a Path,
     expected: u32,
     door: Door,
+    place: Option<Place>,
     tasks: BTreeMap<u32, Task>,
     standstill: Standstill,
     agent: Option<Sender>,
@@ -90,12 +93,19 @@ pub struct Hub<'a> {
 }
 
 impl<'a> Hub<'a> {
-    pub fn new(journal: &'a Journal, run_dir: &'a Path, door: Door, expected: u32, start_timeout: Duration) -> Self {
+    pub fn new(
+        journal: &'a Journal,
+        run_dir: &'a Path,
+        door: Door,
+        place: Option<Place>,
+        start_timeout: Duration,
+    ) -> Self {
         Self {
             journal,
             run_dir,
-            expected,
+            expected: door.tasks,
             door,
+            place,
             tasks: BTreeMap::new(),
             standstill: Standstill::default(),
             agent: None,
@@ -178,6 +188,7 @@ impl<'a> Hub<'a> {
             Event::FromAgent { task, message } => self.agent_said(task, message),
             Event::AgentGone { broke } => self.agent_gone(broke),
             Event::Pod(observed) => self.observed(observed),
+            Event::FirstNode(found) => self.first_node(found),
         }
     }
 
@@ -290,8 +301,29 @@ impl<'a> Hub<'a> {
     fn forward_starts(&mut self) {
         let Some(agent) = self.agent.as_ref().filter(|_| self.confined) else { return };
         for state in self.tasks.values_mut() {
+            if let (Some((message, _)), Some(place)) = (&mut state.start, &mut self.place)
+                && !place.tell(message)
+            {
+                continue;
+            }
             if let Some((message, freight)) = state.start.take() {
                 state.sent = agent.send(message, freight);
+            }
+        }
+    }
+
+    /// Where the tasks meet is known; without an answer they could only wait for each other for ever.
+    fn first_node(&mut self, found: Result<Option<String>, Refusal>) {
+        match (found, &mut self.place) {
+            (Ok(address), Some(place)) => {
+                self.journal.write("first_node", &[("address", Value::from(address.as_deref()))]);
+                place.found(address);
+                self.forward_starts();
+            }
+            (Ok(_), None) => {}
+            (Err(refusal), _) => {
+                self.kill_agent();
+                self.refuse(refusal);
             }
         }
     }

@@ -133,6 +133,12 @@ pub fn creation_failed(error: &CreateError) -> Refusal {
                 Some("ask the site's admin: this node cannot use Kubernetes"),
             );
         }
+        CreateError::Api(ApiError::Status { code: 403, message, .. }) if message.contains("exceeded quota") => {
+            Some("the quota of this namespace is used up: wait for other jobs to end, or ask the site's admin for more")
+        }
+        CreateError::Api(ApiError::Status { code: 404, message, .. }) if message.starts_with("namespaces ") => {
+            Some("ask the site's admin to make it: slurm-k8s namespace ensure USER")
+        }
         CreateError::Api(ApiError::Status { code: 401 | 403, .. }) => {
             Some("the node's identity or role is wrong, or a policy forbids this Pod; ask the site's admin")
         }

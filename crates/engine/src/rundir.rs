@@ -194,6 +194,7 @@ fn make_locked(path: &Path) -> Result<OwnedFd, RunDirError> {
                 return mode.map(|()| lock).map_err(|error| failed("set the mode of", path)(error.into()));
             }
             Err(error) if Instant::now() > deadline => return Err(failed("lock", path)(error.into())),
+            // A sweep has it, or has just taken it away.
             Err(_) => std::thread::sleep(PAUSE),
         }
     }

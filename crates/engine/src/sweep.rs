@@ -147,7 +147,7 @@ mod tests {
         let identity = serde_json::json!({"user": "a", "home": "/", "shell": "/bin/sh", "gecos": "", "groups": {}});
         serde_json::from_value(serde_json::json!({
             "namespace": "ns", "pod": pod, "nonce": "n", "uid": 1, "gid": 1, "groups": [], "identity": identity,
-            "rlimits": {}, "entrypoint": false, "oom_score_adj": null, "shm_bytes": null, "run_dir": run_dir.path(),
+            "rlimits": {}, "env": {}, "entrypoint": false, "oom_score_adj": null, "shm_bytes": null, "run_dir": run_dir.path(),
             "agent": "/agent", "mounts": [],
         }))
         .unwrap()

@@ -99,7 +99,7 @@ pub fn check(config: &Config, options: &JobOptions, uid: u32) -> Result<(), Poli
     if let Some(mount) = options.mounts().iter().find(|mount| !inside(&mount.source)) {
         return Err(PolicyError::Mount { source_path: mount.source.clone(), allowed: folders });
     }
-    if let Some(namespace) = options.namespace().filter(|name| *name != config.kubernetes.namespace)
+    if let Some(namespace) = options.namespace().filter(|name| *name != config.namespace_of(uid))
         && !policy.namespaces.iter().any(|allowed| allowed == namespace)
     {
         return Err(PolicyError::Namespace { namespace: namespace.into(), allowed: policy.namespaces.clone() });
@@ -223,6 +223,10 @@ mod tests {
         let entrypoint = ("k8s-entrypoint", "yes");
         assert_eq!(checked("", &[entrypoint], 1000), Ok(()));
         assert_eq!(checked("kubernetes.way = 'host-path'", &[entrypoint], 1000), Err(PolicyError::Entrypoint));
+        let own = "kubernetes.namespace_per_user = true";
+        assert_eq!(checked(own, &[("k8s-namespace", "user-1000")], 1000), Ok(()));
+        assert!(checked(own, &[("k8s-namespace", "user-1001")], 1000).is_err());
+        assert!(checked(own, &[("k8s-namespace", "slurm-jobs")], 1000).is_err());
         assert_eq!(checked("", &[], 0), Err(PolicyError::Root));
         assert_eq!(checked("policy.root = true", &[], 0), Ok(()));
     }

@@ -18,6 +18,7 @@ use super::store::Store;
 use super::{GcError, Work, now, slurm_hint};
 use crate::cluster::{Cluster, ClusterError};
 use crate::report;
+use crate::site::EVERYWHERE;
 use crate::slurm::{self, Jobs};
 
 /// How often the Pods are judged: they are in memory.
@@ -29,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 pub async fn run(work: &Work) -> Result<ExitCode, GcError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(GcError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(GcError::Signals)?;
-    report::note(&format!("gc watches Pods with {} in {}", work.selector, work.namespaces.join(", ")));
+    report::note(&format!("gc watches Pods with {} in {}", work.selector, shown(&work.namespaces)));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -37,6 +38,10 @@ pub async fn run(work: &Work) -> Result<ExitCode, GcError> {
     }
     report::note("gc ends");
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(namespaces: &[String]) -> String {
+    if namespaces == [EVERYWHERE] { "all namespaces".into() } else { namespaces.join(", ") }
 }
 
 async fn serve(work: &Work) -> Infallible {

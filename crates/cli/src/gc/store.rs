@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod as KubernetesPod;
 use kube::runtime::watcher::Event;
 
 use super::pod::Pod;
+use crate::site::EVERYWHERE;
 
 /// The Pods of all namespaces by uid.
 #[derive(Debug, Default)]
@@ -36,7 +37,9 @@ impl Store {
                 let Some(mut listed) = self.listed.remove(namespace) else { return };
                 listed.sort_unstable();
                 // What the list does not have went away while nobody watched.
-                self.present.retain(|uid, pod| pod.namespace != namespace || listed.binary_search(uid).is_ok());
+                self.present.retain(|uid, pod| {
+                    !(namespace == EVERYWHERE || pod.namespace == namespace) || listed.binary_search(uid).is_ok()
+                });
             }
         }
     }

@@ -42,6 +42,24 @@ pub const KEYS: &[Key] = &[
         "How Slurm's grants get into containers. `runtime`: by `slurm-k8s-runtime`, behind a RuntimeClass. `host-path`: by volumes, to try spank-k8s out without a change to containerd; what it lacks is in the operator's guide.",
     ),
     key(
+        "kubernetes.namespace_per_user",
+        "true, false",
+        "false",
+        "Whether each user's Pods are made in `user-<uid>` instead. `slurm-k8s namespace ensure` makes it: see `deploy/per-user`.",
+    ),
+    key(
+        "kubernetes.user_quota",
+        "list of NAME=QUANTITY",
+        "[]",
+        "The ResourceQuota of each such namespace (`[\"requests.cpu=32\", \"limits.memory=128Gi\", \"requests.nvidia.com/gpu=4\"]`). It counts what the kubelet books, which is little unless `cpu_request` and `memory_request` say otherwise; Slurm's own limits (`sacctmgr`, GrpTRES) hold in every case.",
+    ),
+    key(
+        "kubernetes.user_network_policy",
+        "true, false",
+        "false",
+        "Whether each such namespace has a NetworkPolicy by which only the user's own Pods reach each other. The cluster's network must enforce it.",
+    ),
+    key(
         "kubernetes.runtime_class",
         "name",
         r#""slurm-k8s""#,
@@ -132,6 +150,24 @@ pub const KEYS: &[Key] = &[
         "pod, host",
         r#""pod""#,
         "`pod`: each Pod has an address of its own. `host`: the node's network, as MPI over fast interconnects needs it.",
+    ),
+    key(
+        "pod.rendezvous",
+        "true, false",
+        "true",
+        "Whether the tasks of `srun` get the variables to meet by (environment.md). On the other nodes of a step they start when the Pod on the first one has its address, about a second later.",
+    ),
+    Key {
+        name: "gres.gpu",
+        kind: "name of an extended resource",
+        default: None,
+        doc: "The resource, for example `nvidia.com/gpu`, of which a Pod asks for as many as Slurm gave the step GPUs here; a device plugin chooses them. Without it a container gets the very GPUs that Slurm chose, by `gres.variables`.",
+    },
+    key(
+        "gres.variables",
+        "list of names",
+        r#"["NVIDIA_VISIBLE_DEVICES", "AMD_VISIBLE_DEVICES"]"#,
+        "The container's variables in which a GPU runtime behind `slurm-k8s-runtime` reads the GPUs. They are always set, whatever the image says: `void` without GPUs.",
     ),
     key(
         "policy.images",
