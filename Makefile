@@ -1,5 +1,5 @@
 # What to run is here; how it is done is in `testbed/`, `tests/` and `crates/`.
-.PHONY: build demo test lint unit e2e bench clean
+.PHONY: build demo test lint unit e2e bench soak clean
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 build:
@@ -30,6 +30,11 @@ e2e: build
 bench: build
 	@cargo testbed up
 	cargo bench --quiet --package e2e
+
+# Full counts of tests/tests/soak.rs, with figures; about half an hour.
+soak: build
+	@cargo testbed up
+	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 cargo test --package e2e --test soak -- --nocapture
 
 clean:
 	@cargo testbed down

@@ -21,7 +21,7 @@ const FILL: &str = "/run/slurm-k8s/testbed-fill";
 pub enum FaultError {
     /// No fault has this name.
     #[error(
-        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, disk, api-slow, api-error=CODE, api-cut"
+        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, disk, api-slow, api-error=CODE[:VERB], api-cut[=VERB]"
     )]
     Unknown {
         /// The name.

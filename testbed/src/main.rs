@@ -9,6 +9,7 @@ mod down;
 mod exec;
 mod fault;
 mod folder;
+mod go_program;
 mod host;
 mod image;
 mod kubernetes;

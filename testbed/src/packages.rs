@@ -1,7 +1,7 @@
 //! Debian's packages, installed without starting any of their daemons.
 
 use crate::command::{self, CommandError};
-use crate::paths;
+use crate::kubernetes;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -53,7 +53,7 @@ pub enum PackagesError {
     },
     /// No Go, or an old one, and Kubernetes has yet to be built.
     #[error(
-        "Kubernetes 1.34 is built with Go 1.24 or newer, found {found}: install one from https://go.dev/dl and put it first in PATH"
+        "Kubernetes and containerd 2 are built with Go 1.25 or newer, found {found}: install one from https://go.dev/dl and put it first in PATH"
     )]
     Go {
         /// What `go version` says.
@@ -86,17 +86,14 @@ pub fn check_machine() -> Result<(), PackagesError> {
 }
 
 fn check_go() -> Result<(), PackagesError> {
-    let built = std::fs::read_dir(paths::cache()).into_iter().flatten().flatten().any(|entry| {
-        entry.file_name().to_string_lossy().starts_with("kubernetes-") && entry.path().join("kubernetes").exists()
-    });
-    if built {
+    if kubernetes::all_built() {
         return Ok(());
     }
     let mut go = std::process::Command::new("go");
     go.args(["env", "GOVERSION"]).current_dir("/");
     let found = command::run(go).unwrap_or_else(|_| "none".to_owned()).trim().to_owned();
     let mut numbers = found.trim_start_matches("go").split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    if (numbers.next(), numbers.next()) >= (Some(1), Some(24)) {
+    if (numbers.next(), numbers.next()) >= (Some(1), Some(25)) {
         return Ok(());
     }
     Err(PackagesError::Go { found })

@@ -24,6 +24,12 @@ impl Fault {
         assert!(run(name, "start"), "the fault {name} begins");
         Self(name)
     }
+
+    /// Goes over to another fault of the API server, on the same nodes.
+    pub fn turn(&mut self, name: &'static str) {
+        assert!(run(name, "start"), "the fault {name} begins");
+        self.0 = name;
+    }
 }
 
 impl Drop for Fault {

@@ -1,10 +1,15 @@
 //! Runs commands on the testbed's hosts, as a user would, and waits for what must become true.
 #![allow(clippy::missing_panics_doc, clippy::panic, clippy::expect_used)]
 
+pub mod api_log;
 mod broken;
+mod job;
 pub mod pages;
+pub mod process;
+pub mod registry;
 
 pub use broken::{Away, Changed, Fault, alone};
+pub use job::Job;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -134,6 +139,9 @@ fn testbed() -> PathBuf {
 pub const NODE1: At = At { user: "root", host: "node1" };
 /// As [`NODE1`].
 pub const NODE2: At = At { user: "root", host: "node2" };
+
+/// The admin on the controller.
+pub const CTL: At = At { user: "root", host: "ctl" };
 
 /// The full reference of one of the testbed's images.
 #[must_use]

@@ -159,23 +159,6 @@ fn a_requeued_job_runs_again_in_a_new_pod() {
 }
 
 #[test]
-fn ten_jobs_back_to_back_each_take_the_whole_node() {
-    let folder = scratch("back-to-back");
-    let script = format!("#!/bin/bash\necho $SLURM_JOB_ID >> {folder}/log\n");
-    let mut jobs = Vec::new();
-    for _ in 0..10 {
-        let argv = ["sbatch", "--parsable", "--exclusive", "-w", "node2", "--output=/dev/null", &in_image("userland")];
-        jobs.push(ALICE.run_with(&argv, script.as_bytes()).ok().text());
-    }
-    for job in &jobs {
-        let states = accounting(job);
-        assert!(states.lines().all(|line| line.contains("COMPLETED|0:0")), "{states}");
-    }
-    let log = ALICE.run(&["cat", &format!("{folder}/log")]).ok().text();
-    assert_eq!(log.lines().count(), jobs.len(), "{log}");
-}
-
-#[test]
 fn a_suspended_job_stands_still_and_goes_on() {
     let folder = scratch("suspend");
     let script = format!("#!/bin/bash\nwhile :; do echo tick >> {folder}/log; sleep 0.1; done\n");

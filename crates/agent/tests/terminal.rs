@@ -127,7 +127,8 @@ fn the_command_has_a_terminal_with_a_name_that_controls_its_session() {
     assert!(lines[0].starts_with("/dev/pts/"), "{shown:?}");
     assert_eq!(lines[1], "yes");
     assert!(lines[2].starts_with(&lines[0]["/dev/".len()..]), "{shown:?}");
-    assert!(lines[2].ends_with("Ss+"), "{shown:?}");
+    // Perhaps the tests have another priority.
+    assert!(lines[2].replace(['N', '<'], "").ends_with("Ss+"), "{shown:?}");
     assert_eq!((lines.len(), status.code()), (4, Some(3)), "{shown:?}");
 }
 

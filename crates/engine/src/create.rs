@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use slurm_k8s_core::grant::{Grant, NONCE_ANNOTATION};
@@ -36,10 +37,19 @@ impl CreateError {
 }
 
 impl CreateError {
-    /// Whether the API server knows the node and does not let it.
+    /// Whether the API server does not know the node, or does not let it.
     #[must_use]
-    pub fn forbidden(&self) -> bool {
-        matches!(self, Self::Api(error) if error.status() == Some(403))
+    pub fn refused(&self) -> bool {
+        matches!(self, Self::Api(error) if matches!(error.status(), Some(401 | 403)))
+    }
+
+    /// When the API server wants to be asked again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Api(error) => error.retry_after(),
+            _ => None,
+        }
     }
 }
 
@@ -82,7 +92,9 @@ impl Creation {
     /// request arrived and only its answer was lost.
     pub async fn attempt(&mut self, pods: &Pods) -> Result<Created, CreateError> {
         while self.variant < NAMES {
-            if let Ok(mut run_dir) = self.run_dir.lock() {
+            if self.takes_grant()
+                && let Ok(mut run_dir) = self.run_dir.lock()
+            {
                 run_dir.write_grant(&self.grant)?;
             }
             // Until the answer says otherwise: the request may be cut off at any moment.
@@ -92,7 +104,7 @@ impl Creation {
                 Err(error) => error,
             };
             self.uncertain.store(before || !error.never_arrived(), Ordering::Relaxed);
-            if error.status() != Some(409) {
+            if !error.already_exists() {
                 return Err(error.into());
             }
             match pods.get(&self.grant.pod).await? {
@@ -111,6 +123,11 @@ impl Creation {
         Target::Perhaps { name: self.name.clone(), nonce: self.grant.nonce.clone() }
     }
 
+    /// By volumes of the node, nobody takes it.
+    fn takes_grant(&self) -> bool {
+        self.pod.spec.as_ref().is_some_and(|spec| spec.runtime_class_name.is_some())
+    }
+
     fn rename(&mut self) {
         self.variant += 1;
         let name = slurm_k8s_core::name::variant(&self.name, self.variant);
@@ -119,9 +136,15 @@ impl Creation {
     }
 
     fn created(&self, pod: &Pod) -> Created {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        if !self.takes_grant()
+            && let Ok(run_dir) = self.run_dir.lock()
+        {
+            run_dir.tell_pod(&uid);
+        }
         Created {
             name: self.grant.pod.clone(),
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            uid,
             version: pod.metadata.resource_version.clone().unwrap_or_default(),
         }
     }

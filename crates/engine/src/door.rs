@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::hub::Event;
 use crate::peer::{Freight, PeerError, Receiver, Sender, split};
-use crate::process::Process;
+use crate::process::{Process, ProcessError};
 use crate::refusal;
 
 /// How long a connection may take to say who it is.
@@ -41,7 +41,7 @@ pub struct Door {
     pub tasks: u32,
     /// Who forks the shims.
     pub parent: Pid,
-    /// Where the runtime wrapper leaves the container's id; none if no wrapper makes the container.
+    /// Where root leaves the id of the container, or of its Pod; none in tests.
     pub container: Option<PathBuf>,
 }
 
@@ -151,14 +151,24 @@ impl Hall {
     }
 
     async fn agent(&self, ids: Ids, process: Process, sender: Sender, from: &mut Receiver) -> Result<(), String> {
-        if let Some(file) = &self.door.container {
-            process.must_be_in(file).map_err(|error| error.to_string())?;
-        }
+        self.must_be_in_container(&process).await.map_err(|error| error.to_string())?;
         self.comes_first(None, &sender)?;
         let _ = self.events.send(Event::Agent { sender, process, ids }).await;
         let result = self.hear_agent(from).await;
         let _ = self.events.send(Event::AgentGone { broke: result.is_err() }).await;
         result.map_err(|error| chain(&error))
+    }
+
+    /// By volumes of the node, the API server's answer has the Pod's id, and the agent can be there before it.
+    async fn must_be_in_container(&self, process: &Process) -> Result<(), ProcessError> {
+        let Some(file) = &self.door.container else { return Ok(()) };
+        let known = async {
+            while !file.exists() {
+                sleep(PAUSE).await;
+            }
+        };
+        let _ = timeout(HELLO, known).await;
+        process.must_be_in(file)
     }
 
     async fn hear_agent(&self, from: &mut Receiver) -> Result<(), PeerError> {

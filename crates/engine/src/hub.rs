@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Message, Refusal};
+use slurm_k8s_core::exit_code;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -18,6 +19,7 @@ use crate::peer::{Freight, Sender};
 use crate::process::Process;
 use crate::refusal;
 use crate::standstill::{Change, Standstill};
+use crate::task::Task;
 
 mod said;
 
@@ -63,18 +65,6 @@ pub enum Event {
     Pod(Observed),
 }
 
-#[derive(Default)]
-struct Task {
-    shim: Option<Sender>,
-    process: Option<Process>,
-    start: Option<(Message, Freight)>,
-    sent: bool,
-    /// What the agent has said of it: each once.
-    said: said::Said,
-    ended: bool,
-    gone: bool,
-}
-
 /// The state of one step on one node.
 pub struct Hub<'a> {
     journal: &'a Journal,
@@ -89,7 +79,9 @@ pub struct Hub<'a> {
     killed_for_memory: u64,
     refusal: Option<Refusal>,
     failure: Option<Refusal>,
+    leaving: Option<Refusal>,
     notice: Option<String>,
+    state: String,
     post_mortem: Option<Instant>,
     start_deadline: Instant,
 }
@@ -109,7 +101,9 @@ impl<'a> Hub<'a> {
             killed_for_memory: 0,
             refusal: None,
             failure: None,
+            leaving: None,
             notice: None,
+            state: "waiting for the kubelet".to_owned(),
             post_mortem: None,
             start_deadline: Instant::now() + start_timeout,
         }
@@ -159,7 +153,7 @@ impl<'a> Hub<'a> {
             let refusal = self.failure.take().unwrap_or_else(refusal::lost);
             self.refuse(refusal);
         } else if !self.agent_seen && Instant::now() >= self.start_deadline {
-            let timeout = || refusal::start_timeout(self.notice.as_deref());
+            let timeout = || refusal::start_timeout(self.notice.as_ref().unwrap_or(&self.state));
             let refusal = self.failure.take().unwrap_or_else(timeout);
             self.refuse(refusal);
         }
@@ -174,12 +168,7 @@ impl<'a> Hub<'a> {
                     self.forward_starts();
                 }
             }
-            Event::Signal { task, signo } => {
-                if let Some(agent) = self.agent.as_ref().filter(|_| self.tasks.get(&task).is_some_and(|task| task.sent))
-                {
-                    agent.send(Message::Signal { task, signo }, Vec::new());
-                }
-            }
+            Event::Signal { task, signo } => self.signal(task, signo),
             Event::ShimGone { task } => self.shim_gone(task),
             Event::Agent { sender, process, ids } => self.agent_came(sender, process, &ids),
             Event::FromAgent { task, message } => self.agent_said(task, message),
@@ -198,6 +187,15 @@ impl<'a> Hub<'a> {
         state.shim = Some(sender);
         state.process = Some(process);
         self.confine();
+    }
+
+    fn signal(&mut self, task: u32, signo: i32) {
+        if let Some(state) = self.tasks.get_mut(&task).filter(|state| state.sent) {
+            state.signalled = Some(signo);
+            if let Some(agent) = &self.agent {
+                agent.send(Message::Signal { task, signo }, Vec::new());
+            }
+        }
     }
 
     /// The task ended as Slurm sees it: nothing of it may go on in the Pod.
@@ -302,7 +300,7 @@ impl<'a> Hub<'a> {
         let early = self.tasks.len() < self.expected as usize;
         if open || early {
             self.journal.write("agent_gone", &[]);
-            match self.failure.take() {
+            match self.leaving.take().or(self.failure.take()) {
                 Some(refusal) => self.refuse(refusal),
                 None if broke => self.refuse(refusal::protocol("the agent")),
                 None => self.post_mortem = Some(Instant::now() + POST_MORTEM),
@@ -312,18 +310,29 @@ impl<'a> Hub<'a> {
 
     fn observed(&mut self, observed: Observed) {
         match observed {
-            Observed::Phase(text) => self.journal.write("pod", &[("state", Value::from(text))]),
+            Observed::Phase(text) => {
+                self.journal.write("pod", &[("state", Value::from(text.as_str()))]);
+                self.state = text;
+            }
             Observed::Notice(text) => {
                 self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
                 for (task, state) in &self.tasks {
-                    if let Some(shim) = &state.shim {
-                        let text = text.clone();
-                        shim.send(Message::Notice { task: *task, text }, Vec::new());
-                    }
+                    state.tell(Message::Notice { task: *task, text: text.clone() });
                 }
                 self.notice = Some(text);
             }
-            Observed::Failed(refusal) => {
+            Observed::Leaving(refusal) => {
+                self.journal.write("leaving", &[("message", Value::from(refusal.message.as_str()))]);
+                self.leaving = Some(refusal);
+            }
+            Observed::Failed(mut refusal) => {
+                if !self.agent_seen {
+                    refusal = self.leaving.take().unwrap_or(refusal);
+                    // Nothing runs before the agent is there.
+                    if refusal.code == exit_code::LOST {
+                        refusal.code = exit_code::NOT_STARTED;
+                    }
+                }
                 if !self.agent_seen || self.post_mortem.is_some() {
                     self.post_mortem = None;
                     self.refuse(refusal);
@@ -341,9 +350,9 @@ impl<'a> Hub<'a> {
         );
         for state in self.tasks.values_mut().filter(|state| !state.ended) {
             state.ended = true;
-            if let Some(shim) = &state.shim {
-                shim.send(Message::Refused(refusal.clone()), Vec::new());
-            }
+            // An agent that comes all the same must not run it.
+            state.start = None;
+            state.tell(Message::Refused(refusal.clone()));
         }
         self.refusal = Some(refusal);
     }

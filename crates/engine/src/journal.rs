@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
+use slurm_k8s_agent::link::message::{End, Message};
 
 /// One step's entries.
 pub struct Journal {
@@ -54,6 +55,41 @@ impl Journal {
         let mut text = Value::Object(line).to_string();
         text.push('\n');
         let _ = file.write_all(text.as_bytes());
+    }
+}
+
+impl Journal {
+    /// Appends what the agent has told of a task.
+    pub fn told(&self, message: &Message) {
+        match message {
+            Message::Started { task } => self.write("started", &[("task", Value::from(*task))]),
+            Message::Exited { task, end, usage } => {
+                let (code, signal) = match end {
+                    End::Code(code) => (Value::from(*code), Value::Null),
+                    End::Signal(signo) => (Value::Null, Value::from(*signo)),
+                };
+                self.write(
+                    "exited",
+                    &[
+                        ("task", Value::from(*task)),
+                        ("code", code),
+                        ("signal", signal),
+                        ("user_us", Value::from(usage.user_us)),
+                        ("system_us", Value::from(usage.system_us)),
+                        ("peak_kib", Value::from(usage.peak_kib)),
+                    ],
+                );
+            }
+            Message::NotStarted { task, failure } => {
+                let what = String::from_utf8_lossy(&failure.what).into_owned();
+                let (task, errno) = (Value::from(*task), Value::from(failure.errno));
+                self.write("not_started", &[("task", task), ("what", Value::from(what)), ("errno", errno)]);
+            }
+            Message::LogLost { task, bytes } => {
+                self.write("log_lost", &[("task", Value::from(*task)), ("bytes", Value::from(*bytes))]);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -12,13 +12,27 @@ use slurm_k8s_agent::link::message::Refusal;
 use slurm_k8s_core::exit_code;
 use slurm_k8s_core::verdict::{self, Verdict, judge};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
 use crate::api::{ApiError, Pods};
 use crate::complaints;
 use crate::create::{CreateError, Created, Creation};
 use crate::hub::Event;
+use crate::pause::Pause;
 use crate::refusal;
+
+/// What came of the first request.
+pub enum First {
+    /// The Pod is there.
+    Created(Created),
+    /// It is worth another try, and when the API server wants that.
+    Again(Option<Duration>),
+}
+
+/// For one request, when nobody's start waits for it any more.
+const REQUEST: Duration = Duration::from_secs(10);
+/// The API server ends each watch after five minutes. One that is silent for longer has lost its server.
+const SILENCE: Duration = Duration::from_secs(330);
 
 /// What the engine is told.
 pub enum Observed {
@@ -26,12 +40,11 @@ pub enum Observed {
     Phase(String),
     /// A line for the user.
     Notice(String),
+    /// Somebody else than Slurm ends the Pod.
+    Leaving(Refusal),
     /// The Pod will not run, or ended without the agent.
     Failed(Refusal),
 }
-
-/// The shortest and the longest pause between two tries.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
 /// Deadlines of the story.
 #[derive(Clone, Copy)]
@@ -46,7 +59,7 @@ pub struct Patience {
 pub async fn observe(
     pods: Pods,
     creation: Creation,
-    created: Option<Created>,
+    first: First,
     patience: Patience,
     events: mpsc::Sender<Event>,
     name: tokio::sync::watch::Sender<Option<Created>>,
@@ -57,9 +70,10 @@ pub async fn observe(
             let _ = events.send(Event::Pod(observed)).await;
         }
     };
-    let created = match created {
-        Some(created) => created,
-        None => match create(&pods, creation, patience.api, &tell).await {
+    let pods = pods.patient(REQUEST);
+    let created = match first {
+        First::Created(created) => created,
+        First::Again(retry_after) => match create(&pods, creation, retry_after, patience.api, &tell).await {
             Ok(created) => created,
             Err(refusal) => return tell(Observed::Failed(refusal)).await,
         },
@@ -73,12 +87,14 @@ pub async fn observe(
 async fn create<F: Future<Output = ()>>(
     pods: &Pods,
     mut creation: Creation,
+    retry_after: Option<Duration>,
     patience: Duration,
     tell: &impl Fn(Observed) -> F,
 ) -> Result<Created, Refusal> {
     let mut pause = Pause::new();
     let deadline = Instant::now() + patience;
     let mut told = false;
+    pause.wait(retry_after.map(|told| told.min(patience))).await;
     loop {
         match creation.attempt(pods).await {
             Ok(created) => {
@@ -86,21 +102,30 @@ async fn create<F: Future<Output = ()>>(
                 return Ok(created);
             }
             // An API server that has just started refuses everybody for a moment: its roles are not loaded yet.
-            Err(error) if (error.retryable() || told && error.forbidden()) && Instant::now() < deadline => {
+            Err(error)
+                if (error.retryable() || told && error.refused())
+                    && Instant::now() + pause.length(error.retry_after()) < deadline =>
+            {
                 if !std::mem::replace(&mut told, true) {
                     let seconds = patience.as_secs();
                     tell(Observed::Notice(format!("{error}; trying for {seconds} s"))).await;
                 }
-                pause.wait().await;
+                pause.wait(error.retry_after()).await;
             }
             Err(error) => return Err(creation_failed(&error)),
         }
     }
 }
 
+/// The refusal for what cannot be made on the node itself.
+pub fn on_node(error: &dyn std::error::Error) -> Refusal {
+    refusal::because(exit_code::SITE, error, Some("ask the site's admin: this node cannot prepare Pods"))
+}
+
 /// The refusal for a Pod that could not be created.
 pub fn creation_failed(error: &CreateError) -> Refusal {
     let hint = match error {
+        CreateError::RunDir(_) => return on_node(error),
         CreateError::Api(ApiError::Kubeconfig { .. }) => {
             return refusal::because(
                 exit_code::SITE,
@@ -135,11 +160,15 @@ async fn follow<F: Future<Output = ()>>(
     let mut judge = Judge { patience, waiting, pulling_since: None, last: String::new() };
     let mut pause = Pause::new();
     loop {
-        match pods.api().watch(&params, &version).await {
-            Err(error) => log::debug!("the watch cannot start: {error}"),
+        let mut retry_after = None;
+        match pods.watch(&params, &version).await {
+            Err(error) => {
+                log::debug!("the watch cannot start: {error}");
+                retry_after = error.retry_after();
+            }
             Ok(stream) => {
                 pin_mut!(stream);
-                while let Some(event) = stream.next().await {
+                while let Ok(Some(event)) = timeout(SILENCE, stream.next()).await {
                     let pod = match event {
                         Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => pod,
                         Ok(WatchEvent::Deleted(pod)) if of_ours(&pod, created) => {
@@ -159,7 +188,7 @@ async fn follow<F: Future<Output = ()>>(
                 }
             }
         }
-        pause.wait().await;
+        pause.wait(retry_after).await;
         match pods.get(&created.name).await {
             Ok(Some(pod)) if of_ours(&pod, created) => {
                 version = pod.metadata.resource_version.clone().unwrap_or(version);
@@ -178,11 +207,12 @@ fn of_ours(pod: &Pod, created: &Created) -> bool {
 }
 
 fn deleted(created: &Created) -> Refusal {
-    Refusal {
-        code: exit_code::LOST,
-        message: format!("the Pod {} was deleted in Kubernetes", created.name),
-        hint: Some("somebody or something else than Slurm deleted it; `kubectl get events` may tell".into()),
-    }
+    left(format!("the Pod {} was deleted in Kubernetes", created.name))
+}
+
+fn left(message: String) -> Refusal {
+    let hint = "somebody or something else than Slurm ended it; `kubectl get events` may tell";
+    Refusal { code: exit_code::LOST, message, hint: Some(hint.into()) }
 }
 
 struct Judge<'a> {
@@ -215,6 +245,7 @@ impl Judge<'_> {
                     })]
                 }
             }
+            Verdict::Leaving { message } => self.once(&message, |message| Observed::Leaving(left(message))),
             Verdict::Failed { code, message, hint } => {
                 vec![Observed::Failed(Refusal { code, message, hint })]
             }
@@ -227,21 +258,5 @@ impl Judge<'_> {
         }
         text.clone_into(&mut self.last);
         vec![observed(text.to_owned())]
-    }
-}
-
-/// Exponential back-off with jitter.
-struct Pause(Duration);
-
-impl Pause {
-    const fn new() -> Self {
-        Self(PAUSE.0)
-    }
-
-    async fn wait(&mut self) {
-        // Half to one and a half of the pause: nodes that lost the API server together must not return together.
-        let spread = std::process::id().wrapping_mul(2_654_435_761) >> 22;
-        sleep(self.0 * (512 + spread) / 1024).await;
-        self.0 = (self.0 * 2).min(PAUSE.1);
     }
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Pod;
 use rustix::process::{Resource, getrlimit};
 use slurm_k8s_agent::link::message::Refusal;
-use slurm_k8s_core::config::Config;
+use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::exit_code;
 use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount};
 use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::option::JobOptions;
 use slurm_k8s_core::option::mount::MountRequest;
-use slurm_k8s_core::pod::{PodRequest, build};
+use slurm_k8s_core::pod::{PodRequest, WayIn, build};
 use slurm_k8s_core::policy;
 
 use crate::mounts::Rules;
@@ -51,7 +51,8 @@ pub struct Step {
 /// Says what is not installed on this node, before anything is sent.
 pub fn check_node(config: &Config) -> Result<(), Refusal> {
     let paths = &config.paths;
-    for (path, what) in [(paths.agent(), "the agent"), (paths.runtime(), "the OCI runtime wrapper")] {
+    let runtime = (config.kubernetes.way == Way::Runtime).then(|| (paths.runtime(), "the OCI runtime wrapper"));
+    for (path, what) in [(paths.agent(), "the agent")].into_iter().chain(runtime) {
         if let Err(error) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
             return Err(Refusal {
                 code: exit_code::SITE,
@@ -77,14 +78,14 @@ pub fn namespace(config: &Config, step: &Step) -> String {
     step.options.namespace().map_or_else(|| config.namespace_of(step.uid), str::to_owned)
 }
 
-/// The Pod to send.
-pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Pod {
+/// The Pod to send for a grant.
+pub fn pod(config: &Config, step: &Step, grant: &Grant) -> Pod {
     let options = &step.options;
     let kubernetes = &config.kubernetes;
     build(&PodRequest {
-        namespace: namespace(config, step),
-        name: name.to_owned(),
-        nonce: nonce.to_owned(),
+        namespace: grant.namespace.clone(),
+        name: grant.pod.clone(),
+        nonce: grant.nonce.clone(),
         node: kubernetes.node_name.clone().unwrap_or_else(|| step.node.clone()),
         image: step.image.clone(),
         pull: options.pull().unwrap_or(config.pod.pull),
@@ -98,7 +99,12 @@ pub fn pod(config: &Config, step: &Step, name: &str, nonce: &str) -> Pod {
         groups: step.groups.clone(),
         memory_bytes: step.memory_bytes,
         cluster: config.cluster.clone(),
-        runtime_class: kubernetes.runtime_class.clone(),
+        way: match kubernetes.way {
+            Way::Runtime => WayIn::Runtime { class: kubernetes.runtime_class.clone() },
+            Way::HostPath => {
+                WayIn::HostPath { grant: Box::new(grant.clone()), strict_groups: kubernetes.strict_groups }
+            }
+        },
         network: options.network().unwrap_or(config.pod.network),
         priority_class: options.priority_class().map(str::to_owned),
         readonly: options.readonly().unwrap_or(false),

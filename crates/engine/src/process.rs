@@ -80,7 +80,7 @@ impl Process {
         false
     }
 
-    /// Fails unless it is in the container whose id the runtime wrapper has left in this file.
+    /// Fails unless it is in the container, or in the Pod, whose id root has left in this file.
     pub fn must_be_in(&self, file: &Path) -> Result<(), ProcessError> {
         let outside = ProcessError::Outside(self.pid.as_raw_pid());
         let id = std::fs::read_to_string(file).unwrap_or_default();
@@ -103,10 +103,12 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name))
 }
 
-/// Whether each cgroup that we may write to is the container's: its name has the id, as `<id>` or `cri-containerd-<id>.scope`.
+/// Whether each cgroup that we may write to is the container's or the Pod's: a name has the id, as `<id>`,
+/// `cri-containerd-<id>.scope`, `pod<id>`, or, in systemd's spelling, `kubepods-pod<i_d>.slice`.
 /// The v2 hierarchy beside v1 ones is often not used, and hierarchies without a controller are nobody's concern.
 fn in_every_cgroup(text: &str, id: &str) -> bool {
-    let ours = |path: &str| path.split('/').any(|part| part.contains(id));
+    let systemds = id.replace('-', "_");
+    let ours = |path: &str| path.split('/').any(|part| part.contains(id) || part.contains(&systemds));
     let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let v1: Vec<_> = lines.clone().filter(|(named, _)| !named.is_empty() && !named.starts_with("name=")).collect();
     let used = if v1.is_empty() { lines.filter(|(named, _)| named.is_empty()).collect() } else { v1 };
@@ -124,6 +126,9 @@ mod tests {
         let v1 = format!("4:memory:/kubepods/pod1/{ID}\n3:cpuset,cpu:/kubepods/pod1/{ID}\n1:name=systemd:/x\n0::/\n");
         assert!(in_every_cgroup(&v1, ID));
         assert!(in_every_cgroup(&format!("0::/kubepods.slice/cri-containerd-{ID}.scope\n"), ID));
+        let uid = "01234567-89ab-cdef-0123-456789abcdef";
+        assert!(in_every_cgroup(&format!("2:cpuset:/kubepods/pod{uid}/{ID}\n"), uid));
+        assert!(in_every_cgroup("0::/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/x.scope\n", uid));
         assert!(!in_every_cgroup(&v1.replacen(ID, "slurm", 1), ID));
         assert!(!in_every_cgroup(&v1, ""), "no id, no container");
         assert!(!in_every_cgroup("", ID));

@@ -68,10 +68,10 @@ pub fn out_of_memory(memory: &Memory) -> [String; 2] {
 }
 
 /// The Pod did not start in time; `seen` is what hindered it last.
-pub fn start_timeout(seen: Option<&str>) -> Refusal {
+pub fn start_timeout(seen: &str) -> Refusal {
     refusal(
         exit_code::NOT_STARTED,
-        format!("the Pod did not start in time{}", seen.map_or_else(String::new, |seen| format!(": {seen}"))),
+        format!("the Pod did not start in time: {seen}"),
         Some("`kubectl get events -n slurm-jobs` tells what it waits for; the limit is start_timeout in k8s.toml"),
     )
 }

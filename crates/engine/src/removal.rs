@@ -4,18 +4,17 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::api::{ApiError, Pods};
 use crate::create::{Created, NAMES, nonce};
 use crate::journal::Journal;
+use crate::pause::Pause;
 
 /// How long one request may take: nobody waits for the step's tasks any more.
 const REQUEST: Duration = Duration::from_secs(5);
 /// How long it is tried. What is left then is `slurm-k8s gc`'s.
 const LIMIT: Duration = Duration::from_secs(9);
-/// The first pause between two tries.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Which Pod.
 pub enum Target {
@@ -32,9 +31,9 @@ pub enum Target {
 
 /// Deletes the Pod, if there is one.
 pub async fn remove(pods: &Pods, target: Target, journal: &Journal) {
-    let mut pods = pods.patient(REQUEST);
+    let pods = pods.patient(REQUEST);
     let deadline = Instant::now() + LIMIT;
-    let mut pause = PAUSE;
+    let mut pause = Pause::new();
     loop {
         let error = match delete(&pods, &target).await {
             Ok(true) => return journal.write("deleted", &[]),
@@ -42,15 +41,13 @@ pub async fn remove(pods: &Pods, target: Target, journal: &Journal) {
             Err(error) => error,
         };
         journal.write("delete_failed", &[("error", Value::from(error.to_string()))]);
-        // The credentials in the kubeconfig may be new.
-        let renewed = if error.status() == Some(401) { pods.again().await.ok() } else { None };
-        let hopeless = renewed.is_none() && !error.retryable();
-        if hopeless || Instant::now() + pause >= deadline {
+        // 401: the kubeconfig may have been unreadable for a moment.
+        let hopeless = !error.retryable() && error.status() != Some(401);
+        let length = pause.length(error.retry_after());
+        if hopeless || Instant::now() + length >= deadline {
             return log::error!("the Pod could not be deleted ({error}); `slurm-k8s gc` removes it");
         }
-        pods = renewed.unwrap_or(pods);
-        sleep(pause).await;
-        pause *= 2;
+        pause.wait(error.retry_after()).await;
     }
 }
 

@@ -2,11 +2,17 @@
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use slurm_k8s_core::grant::{AGENT_SOCKET, COMMANDS, Grant, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE};
+use rustix::fs::{FlockOperation, flock};
+use slurm_k8s_core::account;
+use slurm_k8s_core::grant::{
+    AGENT_SOCKET, COMMANDS, CONTAINER_FILE, GROUP_FILE, Grant, PASSWD_FILE, SHIM_SOCKET, SLURM_COMMANDS, TOKEN_FILE,
+};
 
 /// A file or folder that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +29,20 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> R
 }
 
 /// A Pod's run folder. Root owns it and anyone may pass through it; what is in it belongs to the job's user.
+///
+/// It is locked for as long as this process lives, however that ends: what is not locked, a [`crate::sweep`] removes.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     grants: PathBuf,
     grant: Option<PathBuf>,
+    _lock: OwnedFd,
 }
+
+/// How often a folder is made again that a sweep took before it was locked.
+const TRIES: u32 = 20;
+/// How long a sweep of the grants may take.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// The listening ends of the link.
 #[derive(Debug)]
@@ -52,13 +66,23 @@ impl RunDir {
         let pods = run.join("pods");
         make_dir(&pods, 0o711)?;
         let path = pods.join(format!("{pod}-{nonce}"));
-        make_dir(&path, 0o711)?;
-        let this = Self { grants: run.join("grants").join(namespace), grant: None, path };
-        let sockets = Sockets { shim: this.listen(SHIM_SOCKET, owner)?, agent: this.listen(AGENT_SOCKET, owner)? };
-        this.file(TOKEN_FILE, token, 0o400, Some(owner))?;
-        this.file("agent", b"", 0o555, None)?;
-        this.commands()?;
-        Ok((this, sockets))
+        let lock = make_locked(&path)?;
+        let mut this = Self { grants: run.join("grants").join(namespace), grant: None, path, _lock: lock };
+        match this.fill(owner, token) {
+            Ok(sockets) => Ok((this, sockets)),
+            Err(error) => {
+                this.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, owner: (u32, u32), token: &[u8]) -> Result<Sockets, RunDirError> {
+        let sockets = Sockets { shim: self.listen(SHIM_SOCKET, owner)?, agent: self.listen(AGENT_SOCKET, owner)? };
+        self.file(TOKEN_FILE, token, 0o400, Some(owner))?;
+        self.file("agent", b"", 0o555, None)?;
+        self.commands()?;
+        Ok(sockets)
     }
 
     /// Slurm's commands, for who has none of them in the image: each says what helps.
@@ -77,6 +101,20 @@ impl RunDir {
         &self.path
     }
 
+    /// Writes the container's passwd and group, where no runtime of ours can read the image's.
+    pub fn write_identity(&self, grant: &Grant) -> Result<(), RunDirError> {
+        self.file(PASSWD_FILE, &account::passwd(account::PLAIN_PASSWD, grant), 0o444, None)?;
+        self.file(GROUP_FILE, &account::group(account::PLAIN_GROUP, grant), 0o444, None)
+    }
+
+    /// Says whose cgroup the agent must be in, where no runtime of ours does.
+    pub fn tell_pod(&self, uid: &str) {
+        let path = self.path.join(CONTAINER_FILE);
+        if let Err(error) = std::fs::write(&path, uid) {
+            log::warn!("cannot write {}: {error}", path.display());
+        }
+    }
+
     /// Writes the grant: complete before it has its name, and only root can reach it. An earlier one for another
     /// name goes.
     pub fn write_grant(&mut self, grant: &Grant) -> Result<(), RunDirError> {
@@ -87,6 +125,7 @@ impl RunDir {
             make_dir(all, 0o700)?;
         }
         make_dir(&self.grants, 0o700)?;
+        let _shared = share(&self.grants)?;
         let draft = self.grants.join(format!(".{}.new", grant.nonce));
         let _ = std::fs::remove_file(&draft);
         write(&draft, &text, 0o600)?;
@@ -136,6 +175,57 @@ pub fn random() -> Result<String, RunDirError> {
     let mut bytes = [0_u8; 16];
     std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}
+
+/// A folder that is locked from the first moment that counts: one that a sweep locked or removed before is made again.
+fn make_locked(path: &Path) -> Result<OwnedFd, RunDirError> {
+    let mut last = rustix::io::Errno::AGAIN;
+    for _ in 0..TRIES {
+        match make_dir(path, 0o711) {
+            // Gone again before its mode was set.
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {
+                last = rustix::io::Errno::NOENT;
+                continue;
+            }
+            made => made?,
+        }
+        match lock(path) {
+            Ok(lock) => return Ok(lock),
+            Err(error) => last = error,
+        }
+        if last == rustix::io::Errno::AGAIN {
+            // A process that was forked meanwhile has the sweep's lock until it executes its program.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    Err(failed("lock", path)(last.into()))
+}
+
+/// Locks a folder for this process alone; an error if another one has it, or it is no longer there.
+pub fn lock(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let folder = open(path)?;
+    flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
+    let (locked, present) = (rustix::fs::fstat(&folder)?, rustix::fs::lstat(path)?);
+    let same = (locked.st_dev, locked.st_ino) == (present.st_dev, present.st_ino);
+    if same { Ok(folder) } else { Err(rustix::io::Errno::NOENT) }
+}
+
+/// Keeps a sweep out of the grants while one is put in the place of another.
+fn share(grants: &Path) -> Result<OwnedFd, RunDirError> {
+    let folder = open(grants).map_err(|error| failed("open", grants)(error.into()))?;
+    let deadline = Instant::now() + SWEEP;
+    while let Err(error) = flock(&folder, FlockOperation::NonBlockingLockShared) {
+        if Instant::now() > deadline {
+            return Err(failed("lock", grants)(error.into()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(folder)
+}
+
+fn open(folder: &Path) -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), RunDirError> {

@@ -15,23 +15,24 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Refusal};
-use slurm_k8s_core::config::Config;
+use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::exit_code;
 use slurm_k8s_core::grant::CONTAINER_FILE;
 use slurm_k8s_core::name;
 use tokio::runtime::Runtime;
 
 use crate::api::{ApiError, Pods};
-use crate::create::{CreateError, Created, Creation};
+use crate::create::{CreateError, Creation};
 use crate::door::{Door, listen};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::mounts::Mounts;
-use crate::observe::{Patience, creation_failed, observe};
+use crate::observe::{First, Patience, creation_failed, observe, on_node};
 use crate::plan::{self, Step};
 use crate::refusal;
 use crate::removal::{Target, remove};
 use crate::rundir::{RunDir, RunDirError, Sockets, random};
+use crate::sweep::sweep;
 
 /// How long the agent has to leave by itself after its last task, before it is killed.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -57,7 +58,7 @@ struct Work {
     pods: Pods,
     sockets: Sockets,
     creation: Creation,
-    created: Option<Created>,
+    first: First,
     door: Door,
     tasks: u32,
     config: Config,
@@ -106,10 +107,7 @@ impl Open {
 fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     plan::check_node(&config)?;
     plan::check_policy(&config, step)?;
-    let on_node = |error: RunDirError| {
-        let hint = "ask the site's admin: this node cannot prepare Pods";
-        refusal::because(exit_code::SITE, &error, Some(hint))
-    };
+    let on_node = |error: RunDirError| on_node(&error);
     let (nonce, token) = (random().map_err(on_node)?, random().map_err(on_node)?);
     let name = name::pod(step.job_id, step.step_id, step.node_index);
     let journal = Journal::open(
@@ -121,14 +119,23 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     );
     let namespace = plan::namespace(&config, step);
     let owner = (step.uid, step.gid);
+    let run_dir = || RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes());
+    // It may be full of what others left.
+    let swept = || !sweep(&config.paths.run).is_empty();
+    let (mut run_dir, sockets) =
+        run_dir().or_else(|error| if swept() { run_dir() } else { Err(error) }).map_err(on_node)?;
+    let path = run_dir.path().to_owned();
     let folder = config.paths.run.join("mounts").join(format!("{name}-{nonce}"));
     let (mounts, granted) = Mounts::make(&folder, plan::rules(&config, step), &plan::user_mounts(&config, step))
-        .map_err(|error| refusal::mounts(&error))?;
-    let (run_dir, sockets) =
-        RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes()).map_err(on_node)?;
-    let path = run_dir.path().to_owned();
+        .map_err(|error| {
+            run_dir.remove();
+            refusal::mounts(&error)
+        })?;
     let grant = plan::grant(&config, step, &name, &nonce, &path, granted);
-    let pod = plan::pod(&config, step, &name, &nonce);
+    let pod = plan::pod(&config, step, &grant);
+    if config.kubernetes.way == Way::HostPath {
+        run_dir.write_identity(&grant).map_err(on_node)?;
+    }
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {
@@ -143,7 +150,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         .enable_time()
         .build()
         .map_err(|error| remove(refusal::because(exit_code::SITE, &error, None)))?;
-    let (pods, created) = runtime
+    let (pods, first) = runtime
         .block_on(first_attempt(&config, &namespace, &mut creation))
         .map_err(|error| remove(creation_failed(&error)))?;
     journal.write(
@@ -151,7 +158,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         &[
             ("image", Value::from(step.image.to_string())),
             ("uid", Value::from(step.uid)),
-            ("created", Value::from(created.is_some())),
+            ("created", Value::from(matches!(first, First::Created(_)))),
         ],
     );
     let door = Door {
@@ -162,8 +169,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         container: Some(path.join(CONTAINER_FILE)),
     };
     let keep = step.options.keep().unwrap_or(false);
-    let work =
-        Work { runtime, pods, sockets, creation, created, door, tasks: step.tasks, config, journal, mounts, keep };
+    let work = Work { runtime, pods, sockets, creation, first, door, tasks: step.tasks, config, journal, mounts, keep };
     spawn(path, work)
         .map_err(|error| refusal::because(exit_code::SITE, &error, Some("the node is out of processes or memory")))
 }
@@ -180,17 +186,20 @@ async fn first_attempt(
     config: &Config,
     namespace: &str,
     creation: &mut Creation,
-) -> Result<(Pods, Option<Created>), CreateError> {
+) -> Result<(Pods, First), CreateError> {
     let kubernetes = &config.kubernetes;
     let pods = Pods::connect(&kubernetes.kubeconfig, namespace, kubernetes.request_timeout).await?;
     let limit = kubernetes.request_timeout;
     match tokio::time::timeout(limit, creation.attempt(&pods)).await {
-        Ok(Ok(created)) => Ok((pods, Some(created))),
-        Ok(Err(error)) if error.retryable() => Ok((pods, None)),
+        Ok(Ok(created)) => Ok((pods, First::Created(created))),
+        Ok(Err(error)) if error.retryable() => {
+            log::debug!("{error}");
+            Ok((pods, First::Again(error.retry_after())))
+        }
         Ok(Err(error)) => Err(error),
         Err(_) => {
             log::debug!("{}", ApiError::Timeout { verb: "POST", seconds: limit.as_secs_f32() });
-            Ok((pods, None))
+            Ok((pods, First::Again(None)))
         }
     }
 }
@@ -208,12 +217,13 @@ fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
 
 fn run(work: Work, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
-    let Work { runtime, pods, sockets, creation, created, door, tasks, config, journal, mounts, keep } = work;
+    let Work { runtime, pods, sockets, creation, first, door, tasks, config, journal, mounts, keep } = work;
     let run_dir = Arc::clone(&creation.run_dir);
     let (unconfirmed, uncertain) = (creation.target(), Arc::clone(&creation.uncertain));
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let (name, mut named) = tokio::sync::watch::channel(created.clone());
+        let created = if let First::Created(created) = &first { Some(created.clone()) } else { None };
+        let (name, mut named) = tokio::sync::watch::channel(created);
         let mut hub = Hub::new(&journal, door.clone(), tasks, config.kubernetes.start_timeout);
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
@@ -222,8 +232,12 @@ fn run(work: Work, finished: OwnedFd) {
                 (Ok(shims), Ok(agents)) => listen(shims, agents, &door, &events),
                 (Err(error), _) | (_, Err(error)) => log::error!("cannot listen: {error}"),
             }
-            let story = observe(pods.clone(), creation, created, patience, events, name);
+            let story = observe(pods.clone(), creation, first, patience, events, name);
             let story = tokio::task::spawn_local(story);
+            // The container is on its way, and there is nothing else to do.
+            for left in sweep(&config.paths.run) {
+                journal.write("swept", &[("left", Value::from(left))]);
+            }
             hub.serve(inbox, readable(finished)).await;
             story.abort();
         }

@@ -3,8 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use slurm_k8s_core::account::{group_lines, merged, passwd_lines};
-use slurm_k8s_core::grant::Grant;
+use slurm_k8s_core::account;
+use slurm_k8s_core::grant::{GROUP_FILE, Grant, PASSWD_FILE};
 
 use crate::rootfs;
 
@@ -26,11 +26,9 @@ pub struct File {
 
 /// Writes both files into the run folder.
 pub fn write(rootfs: &OwnedFd, grant: &Grant) -> Result<[File; 2], IdentityError> {
-    let passwd = rootfs::read(rootfs, "etc/passwd");
-    let group = rootfs::read(rootfs, "etc/group");
     Ok([
-        file(&grant.run_dir, "passwd", &merged(&passwd, &passwd_lines(grant)))?,
-        file(&grant.run_dir, "group", &merged(&group, &group_lines(grant)))?,
+        file(&grant.run_dir, PASSWD_FILE, &account::passwd(&rootfs::read(rootfs, "etc/passwd"), grant))?,
+        file(&grant.run_dir, GROUP_FILE, &account::group(&rootfs::read(rootfs, "etc/group"), grant))?,
     ])
 }
 

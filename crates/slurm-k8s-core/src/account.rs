@@ -1,23 +1,29 @@
-//! `/etc/passwd` and `/etc/group` of a container: the image's own, with the user's entries in front.
+//! `/etc/passwd` and `/etc/group` of the container: the image's own, with the user's entries in front (passwd(5)).
 
 use crate::grant::Grant;
 
-/// The user's line in passwd(5).
+/// What an image's passwd is taken to be where it cannot be read.
+pub const PLAIN_PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
+/// The same for its group.
+pub const PLAIN_GROUP: &[u8] = b"root:x:0:\nnogroup:x:65534:\n";
+
+/// The container's `/etc/passwd`.
 #[must_use]
-pub fn passwd_lines(grant: &Grant) -> Vec<String> {
+pub fn passwd(image: &[u8], grant: &Grant) -> Vec<u8> {
     let (id, (uid, gid)) = (&grant.identity, (grant.uid, grant.gid));
     let (home, shell) = (id.home.display(), id.shell.display());
-    vec![format!("{}:x:{uid}:{gid}:{}:{home}:{shell}", id.user, id.gecos)]
+    merged(image, &[format!("{}:x:{uid}:{gid}:{}:{home}:{shell}", id.user, id.gecos)])
 }
 
-/// The user's lines in group(5).
+/// The container's `/etc/group`.
 #[must_use]
-pub fn group_lines(grant: &Grant) -> Vec<String> {
+pub fn group(image: &[u8], grant: &Grant) -> Vec<u8> {
     let id = &grant.identity;
     let member = |gid: u32| {
         if gid == grant.gid { "" } else { id.user.as_str() }
     };
-    id.groups.iter().map(|(gid, name)| format!("{name}:x:{gid}:{}", member(*gid))).collect()
+    let lines: Vec<_> = id.groups.iter().map(|(gid, name)| format!("{name}:x:{gid}:{}", member(*gid))).collect();
+    merged(image, &lines)
 }
 
 /// `lines` in front of those of the image's that have neither the name nor the number of one of them. Lookups take the
@@ -48,12 +54,18 @@ pub fn merged(image: &[u8], lines: &[String]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::sample;
 
     #[test]
     fn the_users_entry_replaces_those_of_its_name_and_number() {
         let image = b"root:x:0:0::/:/bin/sh\nalice:x:7:7::/:/x\nubuntu:x:1000:1000::/:/x\n+nis\n";
-        let lines = ["alice:x:1000:1000::/home/alice:/bin/bash".to_owned()];
-        let text = String::from_utf8(merged(image, &lines)).unwrap();
+        let text = String::from_utf8(passwd(image, &sample())).unwrap();
         assert_eq!(text, "alice:x:1000:1000::/home/alice:/bin/bash\nroot:x:0:0::/:/bin/sh\n+nis\n");
+    }
+
+    #[test]
+    fn the_users_groups_are_slurms() {
+        let text = String::from_utf8(group(b"staff:x:6000:bob\nroot:x:0:\n", &sample())).unwrap();
+        assert_eq!(text, "alice:x:1000:\nteam:x:6000:alice\nroot:x:0:\n");
     }
 }

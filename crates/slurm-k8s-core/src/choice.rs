@@ -95,6 +95,16 @@ choice! {
 }
 
 choice! {
+    /// How Slurm's grants get into the container.
+    Way {
+        /// By the `RuntimeClass` whose runtime takes grants.
+        Runtime = "runtime",
+        /// By hostPath volumes, without any change to the container runtime.
+        HostPath = "host-path",
+    }
+}
+
+choice! {
     /// The Pod's network.
     Network {
         /// An address of its own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::choice::{Batch, Io, Network, Pull, SignalScope};
+pub use crate::choice::{Batch, Io, Network, Pull, SignalScope, Way};
 use crate::user_namespace;
 
 mod check;
@@ -52,8 +52,12 @@ pub struct Kubernetes {
     pub user_quota: Vec<String>,
     /// Whether only a user's own Pods reach each other.
     pub user_network_policy: bool,
+    /// How grants get into containers.
+    pub way: Way,
     /// The `RuntimeClass` whose runtime takes grants.
     pub runtime_class: String,
+    /// Whether the container runtime knows `supplementalGroupsPolicy: Strict`.
+    pub strict_groups: bool,
     /// For one request to the API server.
     #[serde(with = "crate::duration::serde_text")]
     pub request_timeout: Duration,
@@ -198,7 +202,9 @@ impl Default for Kubernetes {
             namespace_per_user: false,
             user_quota: Vec::new(),
             user_network_policy: false,
+            way: Way::Runtime,
             runtime_class: "slurm-k8s".into(),
+            strict_groups: false,
             request_timeout: Duration::from_secs(2),
             start_timeout: Duration::from_mins(10),
             api_timeout: Duration::from_secs(60),

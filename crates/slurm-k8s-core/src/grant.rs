@@ -29,7 +29,11 @@ pub const SHIM_SOCKET: &str = "shim.sock";
 /// The file in the run folder with the link's token; only the job's user can read it.
 pub const TOKEN_FILE: &str = "token";
 
-/// The file in the run folder with the id of the container that took the grant.
+/// The file in the run folder that is the container's `/etc/passwd`.
+pub const PASSWD_FILE: &str = "passwd";
+/// The file in the run folder that is the container's `/etc/group`.
+pub const GROUP_FILE: &str = "group";
+/// The file in the run folder with the id of the container that took the grant, or of the Pod where none is taken.
 pub const CONTAINER_FILE: &str = "container";
 
 /// One Pod's grant. JSON in `<run>/grants/<namespace>/<pod>.json`, mode 0600, in folders only root can enter.
@@ -102,4 +106,30 @@ pub struct Mount {
     pub target: PathBuf,
     /// Whether it is read-only.
     pub read_only: bool,
+}
+
+#[cfg(test)]
+pub(crate) fn sample() -> Grant {
+    Grant {
+        namespace: "jobs".into(),
+        pod: "p".into(),
+        nonce: "n".into(),
+        uid: 1000,
+        gid: 1000,
+        groups: vec![1000, 6000],
+        identity: Identity {
+            user: "alice".into(),
+            home: "/home/alice".into(),
+            shell: "/bin/bash".into(),
+            gecos: String::new(),
+            groups: [(1000, "alice".to_owned()), (6000, "team".to_owned())].into(),
+        },
+        rlimits: BTreeMap::new(),
+        entrypoint: false,
+        oom_score_adj: None,
+        shm_bytes: None,
+        run_dir: "/run/slurm-k8s/pods/p-n".into(),
+        agent: "/usr/libexec/slurm-k8s/slurm-k8s-agent".into(),
+        mounts: Vec::new(),
+    }
 }

@@ -11,14 +11,33 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use crate::choice::{Network, Pull};
-use crate::grant::{CONTAINER_AGENT, ENTRYPOINT_END, NONCE_ANNOTATION};
+use crate::grant::{CONTAINER_AGENT, ENTRYPOINT_END, Grant, NONCE_ANNOTATION};
 use crate::image::ImageRef;
 use crate::{label, name, quantity};
+
+mod host_path;
 
 /// The one container of our Pods.
 pub const CONTAINER: &str = "job";
 /// The taint that keeps other Pods off nodes that belong to Slurm.
 pub const TAINT: &str = "slurm-k8s";
+
+/// How Slurm's grant gets into the container.
+#[derive(Debug, Clone)]
+pub enum WayIn {
+    /// By the `RuntimeClass` whose runtime takes grants.
+    Runtime {
+        /// Its name.
+        class: String,
+    },
+    /// By volumes of the node.
+    HostPath {
+        /// What it carries.
+        grant: Box<Grant>,
+        /// Whether the container runtime knows `supplementalGroupsPolicy: Strict` (KEP-3619).
+        strict_groups: bool,
+    },
+}
 
 /// All that a Pod is made of.
 #[derive(Debug, Clone)]
@@ -55,8 +74,8 @@ pub struct PodRequest {
     pub memory_bytes: Option<u64>,
     /// The Slurm cluster's name.
     pub cluster: String,
-    /// The `RuntimeClass` whose runtime takes our grants.
-    pub runtime_class: String,
+    /// How Slurm's grant gets in.
+    pub way: WayIn,
     /// The Pod's network.
     pub network: Network,
     /// The priority class, if the user chose one.
@@ -75,7 +94,8 @@ pub struct PodRequest {
     pub memory_request: String,
 }
 
-/// The Pod to create. It has no volume: mounts come with the grant, and the kubelet's volume manager would cost 300 ms.
+/// The Pod to create. By our runtime it has no volume: mounts come with the grant, and the kubelet's volume manager would
+/// cost 300 ms.
 #[must_use]
 pub fn build(request: &PodRequest) -> Pod {
     Pod { metadata: metadata(request), spec: Some(spec(request)), status: None }
@@ -108,9 +128,19 @@ fn metadata(request: &PodRequest) -> ObjectMeta {
 }
 
 fn spec(request: &PodRequest) -> PodSpec {
+    let mut container = container(request);
+    let (class, volumes) = match &request.way {
+        WayIn::Runtime { class } => (Some(class.clone()), None),
+        WayIn::HostPath { grant, .. } => {
+            let (volumes, mounts) = host_path::volumes(grant);
+            container.volume_mounts = Some(mounts);
+            (None, Some(volumes))
+        }
+    };
     PodSpec {
         node_name: Some(request.node.clone()),
-        runtime_class_name: Some(request.runtime_class.clone()),
+        runtime_class_name: class,
+        volumes,
         restart_policy: Some("Never".into()),
         termination_grace_period_seconds: i64::try_from(request.grace.as_secs()).ok(),
         enable_service_links: Some(false),
@@ -120,7 +150,7 @@ fn spec(request: &PodRequest) -> PodSpec {
         priority_class_name: request.priority_class.clone(),
         tolerations: Some(tolerations()),
         security_context: Some(identity(request)),
-        containers: vec![container(request)],
+        containers: vec![container],
         ..PodSpec::default()
     }
 }
@@ -148,6 +178,8 @@ fn identity(request: &PodRequest) -> PodSecurityContext {
         run_as_user: Some(request.uid.into()),
         run_as_group: Some(request.gid.into()),
         run_as_non_root: Some(request.uid != 0),
+        supplemental_groups_policy: matches!(request.way, WayIn::HostPath { strict_groups: true, .. })
+            .then(|| "Strict".into()),
         supplemental_groups: Some(groups.into_iter().map(i64::from).collect()),
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
         ..PodSecurityContext::default()

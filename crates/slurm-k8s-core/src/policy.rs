@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::choice::Network;
+use crate::choice::{Network, Way};
 use crate::config::{Config, Policy};
 use crate::image::ImageRef;
-use crate::option::{IMAGE, JobOptions, MOUNTS, NAMESPACE, NETWORK, PRIORITY_CLASS};
+use crate::option::{ENTRYPOINT, IMAGE, JobOptions, MOUNTS, NAMESPACE, NETWORK, PRIORITY_CLASS};
 
 /// An option that the site does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,9 @@ pub enum PolicyError {
     /// The node's network.
     #[error("--{NETWORK}: this site does not allow the node's network")]
     HostNetwork,
+    /// The image's entrypoint, without the runtime that finds it.
+    #[error("--{ENTRYPOINT}: this site's Pods cannot start by the image's entrypoint")]
+    Entrypoint,
     /// root.
     #[error("root's jobs may not run in Pods here")]
     Root,
@@ -73,6 +76,9 @@ impl PolicyError {
             Self::Namespace { allowed, .. } => those("other namespace", allowed.join(", ")),
             Self::PriorityClass { allowed, .. } => those("class", allowed.join(", ")),
             Self::HostNetwork => format!("leave --{NETWORK}=host out, or ask the site's admin for policy.host_network"),
+            Self::Entrypoint => {
+                "write the entrypoint's words before the command; it needs kubernetes.way = \"runtime\"".into()
+            }
             Self::Root => "submit as an ordinary user, or have the admin set policy.root".into(),
         }
     }
@@ -102,6 +108,9 @@ pub fn check(config: &Config, options: &JobOptions, uid: u32) -> Result<(), Poli
         && !policy.priority_classes.iter().any(|allowed| allowed == class)
     {
         return Err(PolicyError::PriorityClass { class: class.into(), allowed: policy.priority_classes.clone() });
+    }
+    if options.entrypoint() == Some(true) && config.kubernetes.way == Way::HostPath {
+        return Err(PolicyError::Entrypoint);
     }
     let host = options.network() == Some(Network::Host) && config.pod.network != Network::Host;
     if host && !policy.host_network { Err(PolicyError::HostNetwork) } else { Ok(()) }
@@ -215,6 +224,9 @@ mod tests {
         assert_eq!(checked(own, &[("k8s-namespace", "user-1000")], 1000), Ok(()));
         assert!(checked(own, &[("k8s-namespace", "user-1001")], 1000).is_err());
         assert!(checked(own, &[("k8s-namespace", "slurm-jobs")], 1000).is_err());
+        let entrypoint = ("k8s-entrypoint", "yes");
+        assert_eq!(checked("", &[entrypoint], 1000), Ok(()));
+        assert_eq!(checked("kubernetes.way = 'host-path'", &[entrypoint], 1000), Err(PolicyError::Entrypoint));
         assert_eq!(checked("", &[], 0), Err(PolicyError::Root));
         assert_eq!(checked("policy.root = true", &[], 0), Ok(()));
     }

@@ -27,6 +27,11 @@ pub enum Verdict {
         /// One line for the user.
         message: String,
     },
+    /// Kubernetes ends it: somebody deleted or evicted it.
+    Leaving {
+        /// One line for the user.
+        message: String,
+    },
     /// It will not run, or it ended without the agent.
     Failed {
         /// One of ours ([`crate::exit_code`]).
@@ -64,6 +69,7 @@ pub fn judge(pod: &Pod) -> Verdict {
             "OOMKilled" => out_of_memory(pod),
             // The kubelet's reason for the whole Pod says more than the container's exit.
             _ if evicted => refused(status, true),
+            _ if pod.metadata.deletion_timestamp.is_some() => leaving(pod),
             _ => Verdict::failed(
                 LOST,
                 format!(
@@ -77,6 +83,9 @@ pub fn judge(pod: &Pod) -> Verdict {
     if status.phase.as_deref() == Some("Failed") {
         let ran = state.is_some_and(|state| state.running.is_some());
         return refused(status, ran);
+    }
+    if pod.metadata.deletion_timestamp.is_some() {
+        return leaving(pod);
     }
     if state.is_some_and(|state| state.running.is_some()) {
         return Verdict::Running;
@@ -212,6 +221,22 @@ fn refused(status: &PodStatus, ran: bool) -> Verdict {
     };
     let (code, what) = if ran { (LOST, "ended") } else { (NOT_STARTED, "refused") };
     Verdict::failed(code, format!("the kubelet {what} the Pod: {reason}: {message}"), hint)
+}
+
+/// Deleted, or evicted: the API server's eviction leaves a condition.
+fn leaving(pod: &Pod) -> Verdict {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let disrupted = conditions.into_iter().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    let text = disrupted.map_or_else(
+        || format!("the Pod {name} was deleted in Kubernetes"),
+        |condition| {
+            let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());
+            let (reason, message) = (reason.unwrap_or("no reason given"), message.unwrap_or_default());
+            format!("the Pod {name} was evicted in Kubernetes: {reason}: {message}")
+        },
+    );
+    Verdict::Leaving { message: one_line(&text) }
 }
 
 /// Messages are printed to terminals: one line, no control characters, not a page long.

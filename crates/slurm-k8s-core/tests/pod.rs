@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use slurm_k8s_core::grant::{Grant, Identity, Mount};
 use slurm_k8s_core::name;
-use slurm_k8s_core::pod::{Network, PodRequest, Pull, build};
+use slurm_k8s_core::pod::{Network, PodRequest, Pull, WayIn, build};
 
 mod golden_file;
 
@@ -27,7 +28,7 @@ fn batch() -> PodRequest {
         groups: vec![2001, 1000, 2000, 2001],
         memory_bytes: Some(1 << 30),
         cluster: "slurm".into(),
-        runtime_class: "slurm-k8s".into(),
+        way: WayIn::Runtime { class: "slurm-k8s".into() },
         network: Network::Pod,
         priority_class: None,
         readonly: false,
@@ -112,4 +113,35 @@ fn the_users_own_wishes() {
             ..batch()
         },
     );
+}
+
+#[test]
+fn by_volumes_of_the_node() {
+    let identity = Identity {
+        user: "alice".into(),
+        home: "/home/alice".into(),
+        shell: "/bin/bash".into(),
+        gecos: String::new(),
+        groups: [].into(),
+    };
+    let mount =
+        |source: &str, target: &str, read_only| Mount { source: source.into(), target: target.into(), read_only };
+    let grant = Grant {
+        namespace: "slurm-jobs".into(),
+        pod: "p".into(),
+        nonce: "n".into(),
+        uid: 1000,
+        gid: 1000,
+        groups: vec![1000],
+        identity,
+        rlimits: [].into(),
+        entrypoint: false,
+        oom_score_adj: None,
+        shm_bytes: Some(1 << 30),
+        run_dir: "/run/slurm-k8s/pods/p-n".into(),
+        agent: "/usr/libexec/slurm-k8s/slurm-k8s-agent".into(),
+        mounts: vec![mount("/home", "/home", false), mount("/run/slurm-k8s/mounts/p-n/0", "/data", true)],
+    };
+    let way = WayIn::HostPath { grant: Box::new(grant), strict_groups: true };
+    check("host-path", &PodRequest { way, ..batch() });
 }

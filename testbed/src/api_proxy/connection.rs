@@ -1,6 +1,7 @@
 //! A client's connection, from the handshake to its end or cut.
 
 use super::identity::{Identity, IdentityError};
+use super::mode::Mode;
 use super::request::Requests;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -42,12 +43,12 @@ enum ConnectionError {
 pub struct Connections {
     acceptor: TlsAcceptor,
     requests: Requests,
-    cuts: watch::Receiver<bool>,
+    cuts: watch::Receiver<Option<Mode>>,
 }
 
 impl Connections {
-    /// Connections with this side's TLS; `cuts` turns true when they are to be cut.
-    pub fn new(tls: ServerConfig, requests: Requests, cuts: watch::Receiver<bool>) -> Self {
+    /// Connections with this side's TLS; `cuts` changes to a mode when they are to be cut.
+    pub fn new(tls: ServerConfig, requests: Requests, cuts: watch::Receiver<Option<Mode>>) -> Self {
         Self { acceptor: TlsAcceptor::from(Arc::new(tls)), requests, cuts }
     }
 
@@ -89,9 +90,9 @@ impl Connections {
     }
 }
 
-async fn cut(cuts: &mut watch::Receiver<bool>) {
+async fn cut(cuts: &mut watch::Receiver<Option<Mode>>) {
     while cuts.changed().await.is_ok() {
-        if *cuts.borrow_and_update() {
+        if cuts.borrow_and_update().is_some() {
             return;
         }
     }

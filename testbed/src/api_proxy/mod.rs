@@ -7,6 +7,7 @@ pub mod mode;
 mod refusal;
 mod request;
 mod tls;
+pub mod verb;
 
 use crate::host::CTL;
 use connection::Connections;
@@ -41,13 +42,13 @@ pub fn run() -> Result<Infallible, ProxyError> {
 }
 
 async fn serve() -> Result<Infallible, ProxyError> {
-    let (cut, cuts) = tokio::sync::watch::channel(false);
+    let (cut, cuts) = tokio::sync::watch::channel(None);
     let connections = Connections::new(tls::server()?, Requests::new(tls::connector()?), cuts);
     let listener = TcpListener::bind((CTL.ip, PORT)).await.map_err(ProxyError::Listen)?;
     tokio::spawn(async move {
         // A request looks for itself; this is for the answers that are under way.
         loop {
-            let now = Mode::load() == Some(Mode::Cut);
+            let now = Mode::load().filter(|mode| mode.ends_answers());
             cut.send_if_modified(|before| std::mem::replace(before, now) != now);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -1,6 +1,7 @@
-//! What the proxy does with requests: the faults `api-slow`, `api-error=CODE` and `api-cut`.
+//! What the proxy does with requests: the faults `api-slow`, `api-error=CODE[:VERB]` and `api-cut[=VERB]`.
 
 use super::refusal::Refusal;
+use super::verb::Verb;
 use crate::paths;
 use std::fmt;
 use std::io::ErrorKind;
@@ -15,10 +16,10 @@ const SLOW: Duration = Duration::from_secs(3);
 pub enum Mode {
     /// It takes effect at once, its answer comes this much later. With zero nothing is different.
     Slow(Duration),
-    /// It has no effect and gets this answer.
-    Error(&'static Refusal),
-    /// It is read, then the connection is closed.
-    Cut,
+    /// It has no effect and gets this answer; others than the verb's are as usual.
+    Error(&'static Refusal, Option<Verb>),
+    /// It is read, then the connection is closed; others than the verb's are as usual.
+    Cut(Option<Verb>),
 }
 
 /// Why there is no such mode.
@@ -35,6 +36,12 @@ pub enum ModeError {
     Code {
         /// What was given.
         text: String,
+    },
+    /// Not a verb of the API server's.
+    #[error("{name}: the verb is one of {}", Verb::names())]
+    Verb {
+        /// The fault.
+        name: String,
     },
     /// The proxy's orders could not be written.
     #[error("could not change {}", path.display())]
@@ -58,14 +65,27 @@ impl Mode {
             },
             ("api-error", value) => {
                 let text = value.unwrap_or_default();
-                let refusal = text.parse().ok().and_then(Refusal::with_code);
-                refusal
-                    .map(|refusal| Some(Self::Error(refusal)))
-                    .ok_or_else(|| ModeError::Code { text: text.to_owned() })
+                let (code, verb) = text.split_once(':').map_or((text, None), |(code, verb)| (code, Some(verb)));
+                let refusal = code.parse().ok().and_then(Refusal::with_code);
+                let refusal = refusal.ok_or_else(|| ModeError::Code { text: text.to_owned() })?;
+                Ok(Some(Self::Error(refusal, verb_of(name, verb)?)))
             }
-            ("api-cut", None) => Ok(Some(Self::Cut)),
+            ("api-cut", verb) => Ok(Some(Self::Cut(verb_of(name, verb)?))),
             _ => Ok(None),
         }
+    }
+
+    /// Whether it is about requests with this verb.
+    pub fn concerns(self, verb: Verb) -> bool {
+        match self {
+            Self::Slow(_) => true,
+            Self::Error(_, only) | Self::Cut(only) => only.is_none_or(|only| only == verb),
+        }
+    }
+
+    /// Whether answers that are under way when it begins end at once: a watch is one.
+    pub fn ends_answers(self) -> bool {
+        matches!(self, Self::Cut(None | Some(Verb::Watch)) | Self::Error(_, Some(Verb::Watch)))
     }
 
     /// What the proxy was told last.
@@ -96,10 +116,17 @@ impl fmt::Display for Mode {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slow(delay) => write!(text, "api-slow={}", delay.as_millis()),
-            Self::Error(refusal) => write!(text, "api-error={}", refusal.code()),
-            Self::Cut => write!(text, "api-cut"),
+            Self::Error(refusal, None) => write!(text, "api-error={}", refusal.code()),
+            Self::Error(refusal, Some(verb)) => write!(text, "api-error={}:{verb}", refusal.code()),
+            Self::Cut(None) => write!(text, "api-cut"),
+            Self::Cut(Some(verb)) => write!(text, "api-cut={verb}"),
         }
     }
+}
+
+fn verb_of(name: &str, verb: Option<&str>) -> Result<Option<Verb>, ModeError> {
+    let wrong = || ModeError::Verb { name: name.to_owned() };
+    verb.map(|verb| Verb::named(verb).ok_or_else(wrong)).transpose()
 }
 
 fn file() -> PathBuf {
@@ -108,20 +135,23 @@ fn file() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mode, ModeError};
+    use super::{Mode, ModeError, Verb};
     use std::time::Duration;
 
     #[test]
     fn names_mean_modes() {
         assert_eq!(Mode::named("api-slow").unwrap(), Some(Mode::Slow(Duration::from_secs(3))));
         assert_eq!(Mode::named("api-slow=0").unwrap(), Some(Mode::Slow(Duration::ZERO)));
-        assert_eq!(Mode::named("api-cut").unwrap(), Some(Mode::Cut));
-        assert!(matches!(Mode::named("api-error=410").unwrap(), Some(Mode::Error(refusal)) if refusal.code() == 410));
+        assert_eq!(Mode::named("api-cut").unwrap(), Some(Mode::Cut(None)));
+        assert_eq!(Mode::named("api-cut=delete").unwrap(), Some(Mode::Cut(Some(Verb::Delete))));
+        assert!(
+            matches!(Mode::named("api-error=410").unwrap(), Some(Mode::Error(refusal, None)) if refusal.code() == 410)
+        );
     }
 
     #[test]
     fn other_faults_are_others() {
-        for name in ["apiserver", "api", "api-cut=1", "kubelet", ""] {
+        for name in ["apiserver", "api", "kubelet", ""] {
             assert_eq!(Mode::named(name).unwrap(), None, "{name}");
         }
     }
@@ -134,11 +164,22 @@ mod tests {
         for name in ["api-error", "api-error=", "api-error=200", "api-error=4030"] {
             assert!(Mode::named(name).unwrap_err().to_string().contains("401, 403, 409"), "{name}");
         }
+        for name in ["api-cut=1", "api-error=409:post"] {
+            assert!(Mode::named(name).unwrap_err().to_string().contains("create, get, watch, delete"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mode_with_a_verb_is_about_that_verb_only() {
+        let watch = Mode::named("api-error=410:watch").unwrap().unwrap();
+        assert!(watch.concerns(Verb::Watch) && !watch.concerns(Verb::Create) && watch.ends_answers());
+        let all = Mode::named("api-error=503").unwrap().unwrap();
+        assert!(all.concerns(Verb::Delete) && !all.ends_answers());
     }
 
     #[test]
     fn a_mode_survives_its_name() {
-        for name in ["api-slow=1500", "api-slow=0", "api-error=429", "api-cut"] {
+        for name in ["api-slow=1500", "api-slow=0", "api-error=429", "api-error=410:watch", "api-cut", "api-cut=get"] {
             assert_eq!(Mode::named(name).unwrap().unwrap().to_string(), name);
         }
     }

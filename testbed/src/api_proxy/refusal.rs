@@ -1,10 +1,14 @@
-//! The answers in the API server's stead: a `Status` object, as its clients expect it.
+//! The answers in the API server's stead, as it gives them: a `Status` object, but for two.
 
+use super::verb::Verb;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// When to come back after a 429, in seconds: later than any client would by itself.
+const LATER: u32 = 4;
 
 /// An error that a Kubernetes API server gives.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,18 +45,23 @@ impl Refusal {
     }
 
     /// The answer.
-    pub fn response(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(self.body()));
-        *response.status_mut() = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.code == 429 {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    pub fn response(&self, verb: Verb) -> Response<Full<Bytes>> {
+        // A watch that is too old begins well, and its first event says so.
+        if self.code == 410 && verb == Verb::Watch {
+            let event = json!({ "type": "ERROR", "object": self.status() });
+            return with(StatusCode::OK, "application/json", format!("{event}\n"));
         }
-        response
+        let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // Said before the API server knows what the request is about.
+        if self.code == 429 {
+            let mut response = with(code, "text/plain; charset=utf-8", TOO_MANY.to_owned());
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(LATER));
+            return response;
+        }
+        with(code, "application/json", self.status().to_string())
     }
 
-    fn body(&self) -> String {
-        let details = if self.code == 429 { json!({ "retryAfterSeconds": 1 }) } else { json!({}) };
+    fn status(&self) -> Value {
         json!({
             "kind": "Status",
             "apiVersion": "v1",
@@ -60,37 +69,50 @@ impl Refusal {
             "status": "Failure",
             "message": format!("the testbed's fault api-error={}", self.code),
             "reason": self.reason,
-            "details": details,
+            "details": {},
             "code": self.code,
         })
-        .to_string()
     }
+}
+
+/// The API server's own text.
+const TOO_MANY: &str = "Too many requests, please try again later.\n";
+
+fn with(code: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{REFUSALS, Refusal};
+    use super::{REFUSALS, Refusal, Verb};
     use hyper::header::RETRY_AFTER;
-    use serde_json::Value;
 
     #[test]
     fn the_body_and_the_status_line_agree() {
         for refusal in REFUSALS {
-            let body: Value = serde_json::from_str(&refusal.body()).unwrap();
-            assert_eq!(body["kind"], "Status");
-            assert_eq!(body["status"], "Failure");
-            assert_eq!(body["code"], refusal.code);
-            assert_eq!(body["reason"], refusal.reason);
-            assert_eq!(refusal.response().status().as_u16(), refusal.code);
+            let status = refusal.status();
+            assert_eq!(status["kind"], "Status");
+            assert_eq!(status["code"], refusal.code);
+            assert_eq!(status["reason"], refusal.reason);
+            assert_eq!(refusal.response(Verb::Create).status().as_u16(), refusal.code);
         }
     }
 
     #[test]
     fn only_too_many_requests_says_when_to_come_back() {
         for refusal in REFUSALS {
-            assert_eq!(refusal.response().headers().contains_key(RETRY_AFTER), refusal.code == 429);
+            assert_eq!(refusal.response(Verb::Get).headers().contains_key(RETRY_AFTER), refusal.code == 429);
         }
-        assert_eq!(Refusal::with_code(429).unwrap().response().headers()[RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn a_watch_that_is_too_old_begins_well() {
+        let expired = Refusal::with_code(410).unwrap();
+        assert_eq!(expired.response(Verb::Watch).status().as_u16(), 200);
+        assert_eq!(expired.response(Verb::Get).status().as_u16(), 410);
     }
 
     #[test]

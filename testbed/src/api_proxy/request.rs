@@ -2,6 +2,7 @@
 
 use super::identity::{self, Identity};
 use super::mode::Mode;
+use super::verb::Verb;
 use crate::host::CTL;
 use crate::kubernetes::API_PORT;
 use http_body_util::{BodyExt, Either, Full};
@@ -71,12 +72,14 @@ impl Requests {
     pub async fn answer(&self, who: &Identity, request: Request<Incoming>) -> Result<Response<Body>, RequestError> {
         let begin = Instant::now();
         let name = format!("{who} {} {}", request.method(), request.uri());
+        let verb = Verb::of(&request);
         // Without orders everything is as usual.
-        let mode = Mode::load().unwrap_or(Mode::Slow(Duration::ZERO));
+        let usual = Mode::Slow(Duration::ZERO);
+        let mode = Mode::load().filter(|mode| mode.concerns(verb)).unwrap_or(usual);
         let (response, delay) = match mode {
             Mode::Slow(delay) => (self.pass_on(who, request, &name).await?.map(Either::Left), delay),
-            Mode::Error(refusal) => (refusal.response().map(Either::Right), Duration::ZERO),
-            Mode::Cut => {
+            Mode::Error(refusal, _) => (refusal.response(verb).map(Either::Right), Duration::ZERO),
+            Mode::Cut(_) => {
                 // Unread bytes would turn the close into a reset.
                 let _ = timeout(ANSWER, request.into_body().collect()).await;
                 return Err(RequestError::Cut { request: name });

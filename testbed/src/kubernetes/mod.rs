@@ -2,6 +2,7 @@
 
 pub mod api_fault;
 mod cgroup;
+mod containerd;
 mod control_plane;
 mod deploy;
 mod files;
@@ -18,11 +19,13 @@ pub use state::status;
 
 use crate::command::{self, CommandError};
 use crate::daemon::{Daemon, DaemonError};
+use crate::go_program::{GoProgram, GoProgramError};
 use crate::host::{ALL, CTL, Host, NODES};
 use crate::image::{self, ImageError};
 use crate::step::step;
 use crate::wait::{self, WaitError};
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why Kubernetes is not up.
@@ -30,7 +33,7 @@ use std::time::Duration;
 pub enum KubernetesError {
     /// The program.
     #[error(transparent)]
-    Program(#[from] program::ProgramError),
+    Program(#[from] GoProgramError),
     /// The certificates.
     #[error(transparent)]
     Pki(#[from] pki::PkiError),
@@ -62,12 +65,8 @@ pub enum KubernetesError {
 
 /// Brings Kubernetes up with these compute nodes, the registry and the images too; what is there is kept.
 pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
-    let text = if program::built() {
-        "Kubernetes".to_owned()
-    } else {
-        format!("Kubernetes {} built from source (some minutes, once)", program::VERSION)
-    };
-    let program = step(&text, program::bring_up)?;
+    let program = built(&program::program())?.join("kubernetes").display().to_string();
+    let containerd = built(&containerd::program())?;
     image::build()?;
     let pki = pki::Pki::bring_up()?;
     for host in ALL.iter().filter(|host| host.keeper().is_some()) {
@@ -77,7 +76,7 @@ pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
     api_fault::stop()?;
     control_plane::start(&program, &pki)?;
     image::start_registry()?;
-    nodes.iter().try_for_each(|host| node::start_containerd(*host))?;
+    nodes.iter().try_for_each(|host| node::start_containerd(*host, &containerd))?;
     // The API server takes seconds to get ready.
     step("images in the registry", image::push)?;
     step("control plane", || control_plane::complete(&program, &pki))?;
@@ -96,6 +95,21 @@ pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
     })?;
     step("nodes", || await_nodes(nodes))?;
     Ok(())
+}
+
+/// Whether nothing is to be built from Go modules.
+pub fn all_built() -> bool {
+    [program::program(), containerd::program()].iter().all(GoProgram::built)
+}
+
+fn built(program: &GoProgram) -> Result<PathBuf, GoProgramError> {
+    let (name, version) = (program.name, program.version);
+    let text = if program.built() {
+        name.to_owned()
+    } else {
+        format!("{name} {version} built from source (some minutes, once)")
+    };
+    step(&text, || program.bring_up())
 }
 
 /// Ends the daemons that would else start containers while the hosts are taken away.

@@ -1,6 +1,7 @@
 //! A compute node of Kubernetes: containerd and the kubelet.
 
 use super::cgroup::{self, CgroupError};
+use super::containerd;
 use super::control_plane::PKI;
 use super::files::Files;
 use super::kubeconfig;
@@ -9,10 +10,9 @@ use crate::command::{self, CommandError};
 use crate::daemon::{Daemon, DaemonError};
 use crate::host::{Host, HostError};
 use crate::wait::{self, WaitError};
-use crate::{image, network, paths};
-use rustix::thread::{CapabilitySet, capabilities};
+use crate::{image, network};
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why a node could not be started.
@@ -46,14 +46,13 @@ pub enum NodeError {
     Late(#[from] WaitError<Infallible>),
 }
 
-/// Starts containerd.
-pub fn start_containerd(host: Host) -> Result<(), NodeError> {
+/// Starts containerd; the folder has the one that Debian does not have.
+pub fn start_containerd(host: Host, folder: &Path) -> Result<(), NodeError> {
     // /run is empty: the host is new.
     if !host.path("/run/containerd").exists() {
         cgroup::end_strays(host, Duration::from_secs(5));
     }
     let mut files = Files::on(host);
-    files.write("/etc/containerd/config.toml", &containerd_configuration()?)?;
     // Read at each pull and at each sandbox: no restart.
     host.write(
         &format!("/etc/containerd/certs.d/{}/hosts.toml", image::REGISTRY),
@@ -68,8 +67,7 @@ pub fn start_containerd(host: Host) -> Result<(), NodeError> {
     )?;
     let network = include_str!("../../kubernetes/cni.conflist").replace("{subnet}", &network::pod_subnet(host));
     host.write("/etc/cni/net.d/10-pods.conflist", network.as_bytes(), 0o644, 0, 0)?;
-    files.daemon("containerd", &["containerd", "--config=/etc/containerd/config.toml"]).start()?;
-    Ok(())
+    containerd::start(&mut files, host, folder)
 }
 
 /// Waits for containerd.
@@ -114,15 +112,4 @@ pub fn start_kubelet(program: &str, pki: &Pki, host: Host) -> Result<(), NodeErr
 pub fn healthy(host: Host) -> bool {
     let url = "http://127.0.0.1:10248/healthz";
     command::succeeds(host.command("curl", ["--fail", "--silent", "--max-time", "2", "--noproxy", "*", url]))
-}
-
-/// containerd's file: ours, with the handler as a site appends it.
-fn containerd_configuration() -> Result<String, NodeError> {
-    let path = paths::checkout().join("deploy/containerd/version-2.toml");
-    let handler = std::fs::read_to_string(&path).map_err(|source| NodeError::Handler { path, source })?;
-    let may_raise = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_RESOURCE));
-    let own = include_str!("../../kubernetes/containerd.toml")
-        .replace("{pause}", &image::full("pause"))
-        .replace("{restrict}", if may_raise { "false" } else { "true" });
-    Ok(own + &handler.replace("SystemdCgroup = true", "SystemdCgroup = false"))
 }

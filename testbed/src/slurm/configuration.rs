@@ -105,6 +105,8 @@ PriorityType=priority/multifactor
 PriorityWeightAge=1000
 PriorityWeightFairshare=10000
 PriorityWeightJobSize=1000
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=5
@@ -120,6 +122,12 @@ DefMemPerCPU=500
         let _ = writeln!(text, "NodeName={} NodeAddr={} CPUs=2 RealMemory=8000 State=UNKNOWN", node.name, node.ip);
     }
     let names: Vec<&str> = site.nodes().iter().map(|node| node.name).collect();
-    let _ = writeln!(text, "PartitionName=cpu Nodes={} Default=YES MaxTime=INFINITE State=UP", names.join(","));
+    let nodes = names.join(",");
+    let _ = writeln!(
+        text,
+        "PartitionName=cpu Nodes={nodes} Default=YES MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF"
+    );
+    // Its jobs make room for those of the other.
+    let _ = writeln!(text, "PartitionName=scavenge Nodes={nodes} MaxTime=INFINITE State=UP PriorityTier=1");
     text
 }

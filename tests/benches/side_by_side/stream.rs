@@ -19,6 +19,9 @@ pub const PIPE_DIRECT: &str = "in a Pod, `--k8s-io=direct`, through `srun`";
 const COMMAND: &str =
     "begin=$EPOCHREALTIME; dd if=/dev/zero bs=1M count=$0 status=none; echo $begin $EPOCHREALTIME > $1";
 
+/// More than all that is written, which counts as the container's memory until it is on the disk.
+const MEMORY: &str = "--mem=4000M";
+
 enum Route {
     /// slurmstepd opens the file, as it does for sbatch.
     File,
@@ -46,7 +49,7 @@ fn write(route: &Route, mib: u32, options: &[&str]) -> Result<Vec<f64>, Missing>
     when_idle()?;
     let (count, wrote) = (mib.to_string(), format!("{FOLDER}/wrote"));
     let task = ["bash", "-c", COMMAND, &count, &wrote];
-    let srun = [&["srun", "--job-name", NAME, "-w", NODE], options].concat();
+    let srun = [&["srun", "--job-name", NAME, "-w", NODE, MEMORY], options].concat();
     let arrived = match route {
         Route::File => {
             let (pattern, file) = (format!("--output={FOLDER}/out.%t"), format!("{FOLDER}/out.0"));

@@ -220,6 +220,21 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether this is the process that has the test to itself; else runs the test in one, where nobody else's memory counts.
+pub fn has_process_to_itself(test: &str) -> bool {
+    const ALONE: &str = "SPANK_K8S_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let name = format!("hostile::{test}");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", &name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{name} is a test");
+    false
+}
+
 /// The most memory that this process has had, in MiB.
 pub fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

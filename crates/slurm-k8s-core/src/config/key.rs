@@ -54,10 +54,22 @@ pub const KEYS: &[Key] = &[
         "Whether each such namespace has a NetworkPolicy by which only the user's own Pods reach each other. The cluster's network must enforce it.",
     ),
     key(
+        "kubernetes.way",
+        "runtime, host-path",
+        r#""runtime""#,
+        "How Slurm's grants get into containers. `runtime`: by `slurm-k8s-runtime`, behind a RuntimeClass. `host-path`: by volumes, to try spank-k8s out without a change to containerd; what it lacks is in the operator's guide.",
+    ),
+    key(
         "kubernetes.runtime_class",
         "name",
         r#""slurm-k8s""#,
         "The RuntimeClass whose runtime is `slurm-k8s-runtime`. Without it no container gets what Slurm granted.",
+    ),
+    key(
+        "kubernetes.strict_groups",
+        "true, false",
+        "false",
+        "With `way = \"host-path\"`: whether Pods have `supplementalGroupsPolicy: Strict`, which the node's container runtime must know (containerd 2). Without it, an image that puts the user into more groups than Slurm does is refused.",
     ),
     key(
         "kubernetes.request_timeout",

@@ -11,12 +11,16 @@ enum Cause {
     Certificate,
     PlainHttp,
     HostUnknown,
+    Broken,
     Transient,
 }
 
 /// Texts in lower case and what they mean; the first that is found counts. What isn't here is tried again.
 const TEXTS: &[(&str, Cause)] = &[
     ("no match for platform", Cause::Platform),
+    ("no space left on device", Cause::Transient),
+    ("failed to extract layer", Cause::Broken),
+    ("failed commit on ref", Cause::Broken),
     ("connection refused", Cause::Transient),
     ("x509:", Cause::Certificate),
     ("http response to https client", Cause::PlainHttp),
@@ -76,6 +80,7 @@ pub fn judge(image: &str, message: &str) -> Verdict {
             &format!("cannot be pulled: its registry's name is unknown: {detail}"),
             "check the host in the image's name",
         ),
+        Cause::Broken => failed(&format!("is broken: {detail}"), "build and push it again"),
         Cause::Transient => {
             Verdict::PullRetry { message: one_line(&format!("the image {image} cannot be pulled: {detail}")) }
         }

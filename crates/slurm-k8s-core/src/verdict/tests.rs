@@ -223,3 +223,29 @@ fn containers_that_ended_without_the_agent() {
         assert_failed(&container(&ended), LOST, "ended (exit code 3) without reporting");
     }
 }
+
+#[test]
+fn who_ends_the_pod_is_told() {
+    let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+    let job = json!({"name": "job", "image": REF, "imageID": "", "ready": true, "restartCount": 0, "state": running});
+    let mut leaving = pod(&json!({"phase": "Running", "containerStatuses": [job]}));
+    leaving.metadata.name = Some("slurm-job-7".into());
+    leaving.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    let message = "the Pod slurm-job-7 was deleted in Kubernetes".to_owned();
+    assert_eq!(judge(&leaving), Verdict::Leaving { message });
+    let condition = json!([{
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"
+    }]);
+    leaving.status.as_mut().unwrap().conditions = serde_json::from_value(condition).unwrap();
+    let message =
+        "the Pod slurm-job-7 was evicted in Kubernetes: EvictionByEvictionAPI: Eviction API: evicting".to_owned();
+    assert_eq!(judge(&leaving), Verdict::Leaving { message });
+}
+
+#[test]
+fn a_broken_image_is_not_tried_again_but_a_full_disk_is() {
+    let message = r#"failed to pull and unpack image "nas-hub.local:5407/tool:1": failed to extract layer sha256:1: archive/tar: invalid tar header: unknown"#;
+    assert_failed(&waits("ErrImagePull", message), IMAGE, "is broken: failed to extract layer sha256:1");
+    let message = "failed to extract layer sha256:1: write /x: no space left on device: unknown";
+    assert!(matches!(waits("ErrImagePull", message), Verdict::PullRetry { .. }));
+}

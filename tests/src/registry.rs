@@ -1,0 +1,53 @@
+//! The testbed's registry, as the distribution specification has it.
+
+use crate::CTL;
+
+/// An image for one platform.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Images for several.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+const REGISTRY: &str = "http://nas-hub.local:5407";
+
+fn ask(options: &[&str], url: &str, body: &[u8]) -> Vec<u8> {
+    let curl = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*"];
+    CTL.run_with(&[&curl[..], options, &[url]].concat(), body).ok().stdout
+}
+
+/// What is at this path.
+#[must_use]
+pub fn get(path: &str) -> Vec<u8> {
+    ask(&["-H", &format!("Accept: {MANIFEST}")], &format!("{REGISTRY}/v2/{path}"), b"")
+}
+
+/// The digest of these bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    let sum = CTL.run_with(&["sha256sum"], bytes).ok().text();
+    format!("sha256:{}", sum.split(' ').next().unwrap_or_default())
+}
+
+/// Puts a blob into a repository; gives its digest.
+#[must_use]
+pub fn put_blob(repository: &str, bytes: &[u8]) -> String {
+    let digest = digest(bytes);
+    let begin = ask(&["-i", "-X", "POST"], &format!("{REGISTRY}/v2/{repository}/blobs/uploads/"), b"");
+    let headers = String::from_utf8_lossy(&begin).into_owned();
+    let named = |line: &str| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("location").then(|| value.to_owned())
+    };
+    let location = headers.lines().find_map(named);
+    let location = location.unwrap_or_else(|| panic!("no place to upload to: {headers}"));
+    let location = if location.starts_with('/') { format!("{REGISTRY}{location}") } else { location };
+    let kind = "Content-Type: application/octet-stream";
+    let _ = ask(&["-X", "PUT", "-H", kind, "--data-binary", "@-"], &format!("{location}&digest={digest}"), bytes);
+    digest
+}
+
+/// Puts a manifest or an index under this tag or digest.
+pub fn put_manifest(repository: &str, reference: &str, kind: &str, text: &str) {
+    let url = format!("{REGISTRY}/v2/{repository}/manifests/{reference}");
+    let kind = format!("Content-Type: {kind}");
+    let _ = ask(&["-X", "PUT", "-H", &kind, "--data-binary", "@-"], &url, text.as_bytes());
+}
