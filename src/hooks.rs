@@ -94,11 +94,11 @@ unsafe impl Plugin for SpankK8s {
                 options::register(spank)?;
             }
             Context::Remote => {
-                report::log_to_slurm();
+                report::log_to_slurm(true);
                 options::register(spank)?;
             }
             Context::Slurmd => {
-                report::log_to_slurm();
+                report::log_to_slurm(false);
                 node::check();
             }
             Context::JobScript => {}

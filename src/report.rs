@@ -26,7 +26,14 @@ fn clean(text: &str) -> String {
     CString::new(text.as_str()).map_or_else(|_| String::new(), |_| text)
 }
 
-struct SlurmLog;
+/// Slurm's log, from one of its processes.
+struct SlurmLog {
+    /// slurmstepd prints its errors on the job's stderr too, where the admin's matters do not belong.
+    step: bool,
+}
+
+static OF_SLURMD: SlurmLog = SlurmLog { step: false };
+static OF_STEP: SlurmLog = SlurmLog { step: true };
 
 impl log::Log for SlurmLog {
     fn enabled(&self, metadata: &log::Metadata) -> bool {
@@ -36,8 +43,8 @@ impl log::Log for SlurmLog {
     fn log(&self, record: &log::Record) {
         if self.enabled(record.metadata()) {
             let level = match record.level() {
-                log::Level::Error => LogLevel::Error,
-                log::Level::Warn | log::Level::Info => LogLevel::Info,
+                log::Level::Error if !self.step => LogLevel::Error,
+                log::Level::Error | log::Level::Warn | log::Level::Info => LogLevel::Info,
                 log::Level::Debug => LogLevel::Debug,
                 log::Level::Trace => LogLevel::Debug2,
             };
@@ -48,9 +55,9 @@ impl log::Log for SlurmLog {
     fn flush(&self) {}
 }
 
-/// Sends the `log` records of our crates to slurmd's log.
-pub fn log_to_slurm() {
-    if log::set_logger(&SlurmLog).is_ok() {
+/// Sends the `log` records of our crates to slurmd's log; `step`: from slurmstepd.
+pub fn log_to_slurm(step: bool) {
+    if log::set_logger(if step { &OF_STEP } else { &OF_SLURMD }).is_ok() {
         log::set_max_level(log::LevelFilter::Debug);
     }
 }

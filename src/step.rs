@@ -2,10 +2,11 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use slurm_k8s_core::config::{Config, SignalScope};
+use slurm_k8s_core::gres::{self, Gpus};
 use slurm_k8s_core::option::{Batch, Io, JobOptions};
 use slurm_k8s_core::{exit_code, option};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
@@ -28,6 +29,7 @@ pub struct Running {
     shim: PathBuf,
     scope: Scope,
     io: Io,
+    gpus: Gpus,
 }
 
 /// Sends the Pod. What is wrong is kept for the tasks: an error here would drain the node.
@@ -60,6 +62,7 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         scope: scope(&config),
         io: options.io().unwrap_or(config.pod.io),
         session: Session::begin(config, &step),
+        gpus: step.gpus,
         options,
     })
 }
@@ -71,6 +74,7 @@ fn refused(code: u8, message: String, hint: Option<String>) -> Running {
         shim: PathBuf::new(),
         scope: Scope::Task,
         io: Io::Tee,
+        gpus: Gpus::default(),
     }
 }
 
@@ -86,7 +90,15 @@ fn describe(spank: &SpankHandle, step_id: u32, options: &JobOptions) -> Result<S
     } else {
         None
     };
+    let variable = |name: &str| spank.getenv_lossy(name).ok().flatten();
+    let batch = step_id == BATCH;
+    // In a heterogeneous job or step the first task is another component's, which this one knows nothing of.
+    let het = variable("SLURM_HET_SIZE").is_some();
     Ok(Step {
+        nodes: spank.job_nnodes().map_err(|_| "node count")?,
+        launch: variable("SLURM_STEP_LAUNCHER_PORT").filter(|_| !batch),
+        meets: !batch && !het,
+        gpus: if slurm_has_gpus() { Gpus::of(batch, variable) } else { Gpus::default() },
         job_id: spank.job_id().map_err(|_| "job")?,
         step_id,
         node_index: spank.job_nodeid().map_err(|_| "node index")?,
@@ -112,14 +124,20 @@ fn node_name() -> Option<String> {
     host.trim().split('.').next().map(str::to_owned)
 }
 
+fn slurm_conf() -> PathBuf {
+    std::env::var_os("SLURM_CONF").unwrap_or_else(|| "/etc/slurm/slurm.conf".into()).into()
+}
+
+/// If not, what the environment says of GPUs is only the user's word.
+fn slurm_has_gpus() -> bool {
+    std::fs::read_to_string(slurm_conf()).is_ok_and(|text| gres::has_gpus(&text))
+}
+
 fn scope(config: &Config) -> Scope {
     match config.signal.scope {
         SignalScope::Task => Scope::Task,
         SignalScope::Tree => Scope::Tree,
-        SignalScope::Auto => {
-            let path = std::env::var_os("SLURM_CONF").unwrap_or_else(|| "/etc/slurm/slurm.conf".into());
-            proctrack::scope(Path::new(&path))
-        }
+        SignalScope::Auto => proctrack::scope(&slurm_conf()),
     }
 }
 
@@ -138,6 +156,7 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
     };
     let shim = CString::new(running.shim.as_os_str().as_bytes()).map_err(|_| ())?;
     let first = argv::put_shim(&shim);
+    number_gpus(running, spank);
     let task = spank.task_id().map_err(|_| ())?.to_string();
     let io = match running.io {
         Io::Tee => "tee",
@@ -164,6 +183,19 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
         set("ENV", &option::variable::written(running.options.variables()))?;
     }
     Ok(())
+}
+
+/// The task's GPUs (`--gpu-bind`) by their numbers in the container, for the programs that Slurm sets a variable for.
+fn number_gpus(running: &Running, spank: &SpankHandle) {
+    let Ok(Some(of_task)) = spank.getenv_lossy(running.gpus.variable()) else { return };
+    let Some(numbers) = running.gpus.in_container(&of_task) else { return };
+    for name in gres::IN_CONTAINER {
+        if matches!(spank.getenv_os(name), Ok(Some(_)))
+            && let Err(error) = spank.setenv(name, &numbers, true)
+        {
+            log::warn!("{name} has the node's numbers: {error}");
+        }
+    }
 }
 
 /// The step is over: the Pod goes.

@@ -74,6 +74,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         terminal: None,
         io: Io::Tee,
         scope: Scope::Tree,
+        meeting: None,
     };
     let failure = Failure { stage: Stage::Exec, what: b"no-such-command".to_vec(), errno: 2 };
     let refusal = Refusal { code: 122, message: "no such image".into(), hint: Some("look".into()) };

@@ -1,6 +1,6 @@
 //! A batch job that goes on until the test lets it end, and says the same each time.
 
-use crate::{ALICE, accounting, in_image, no_pod_of, nodes_are_up, scratch, until};
+use crate::{ALICE, ROOT, accounting, in_image, no_pod_of, nodes_are_up, scratch, until};
 
 /// Lines for two seconds, then nothing until it may end, then many at once.
 const SCRIPT: &str = r#"#!/bin/bash
@@ -96,6 +96,13 @@ impl Job {
         self.ended(&format!("FAILED|{code}:0"));
         let errors = self.errors();
         assert!(errors.lines().any(|line| line.starts_with("spank-k8s: ") && line.contains(text)), "{errors}");
+    }
+}
+
+impl Drop for Job {
+    /// A test that failed leaves no core taken.
+    fn drop(&mut self) {
+        let _ = ROOT.run(&["scancel", "--quiet", &self.id]);
     }
 }
 

@@ -52,7 +52,18 @@ pub fn agent(job: &str) -> Process {
 impl Process {
     /// SIGKILL.
     pub fn kill(&self) {
-        let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).status();
+        self.signal("-KILL");
+    }
+
+    /// Sends it a signal, as in `kill -STOP`.
+    pub fn signal(&self, signal: &str) {
+        let _ = Command::new("kill").args([signal, &self.pid.to_string()]).status();
+    }
+
+    /// Whether it is still there.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        read(self.pid).is_some_and(|process| process.parent == self.parent)
     }
 }
 

@@ -127,10 +127,7 @@ fn without_an_api_server_jobs_end_and_what_is_killed_leaves_no_process() {
         // Nothing of a Pod outlives its task.
         shim(&shot.id).kill();
         no_process_of(&shot.id);
-        until("the agent is gone", || {
-            let path = format!("/proc/{}", agent_of_shot.pid);
-            if std::path::Path::new(&path).exists() { Err(path) } else { Ok(()) }
-        });
+        until("the agent is gone", || if agent_of_shot.lives() { Err(String::new()) } else { Ok(()) });
         // Nobody can say how this one ended.
         agent(&lost.id).kill();
         no_process_of(&lost.id);
@@ -147,7 +144,7 @@ fn without_an_api_server_jobs_end_and_what_is_killed_leaves_no_process() {
 #[test]
 fn credentials_that_are_replaced_during_a_job_are_used() {
     let _alone = alone();
-    let mut fault = Fault::start("api-slow=0@node1");
+    let mut fault = Fault::start("api-slow=0");
     let [ending, deleted] = [(); 2].map(|()| Job::submit("node1", &[]).running());
     // The new kubeconfig leads past the proxy, which refuses everybody from now on.
     let _changed = Changed::edit(NODE1, "/etc/slurm/k8s.kubeconfig", |text| text.replace(":6444", ":6443"));

@@ -7,7 +7,6 @@ use e2e::{ALICE, Changed, Fault, Job, NODE1, alone, in_image};
 #[test]
 fn kubelet_and_containerd_are_restarted_and_running_jobs_live_on() {
     let _alone = alone();
-    let _changed = Changed::edit(NODE1, "/etc/slurm/k8s.toml", |text| text + "[kubernetes]\nstart_timeout = \"3s\"\n");
     let [kubelet, ending] = [(); 2].map(|()| Job::submit("node1", &[]));
     let [containerd, over] = [(); 2].map(|()| Job::submit("node2", &[]));
     let [kubelet, ending, containerd, over] = [kubelet, ending, containerd, over].map(Job::running);

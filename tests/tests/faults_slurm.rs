@@ -1,10 +1,10 @@
 //! What becomes of a Pod when a part of Slurm fails, and what Slurm does with a job that Kubernetes failed.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::process::{no_process_of, processes};
+use e2e::process::{agent, no_process_of, processes};
 use e2e::{
     ALICE, CTL, Changed, Fault, Job, NODE1, NODE2, ROOT, accounting, alone, in_image, no_pod_of, nodes_are_up, scratch,
-    until,
+    start_again, until,
 };
 
 #[test]
@@ -33,15 +33,23 @@ fn what_a_killed_slurmstepd_leaves_the_next_step_of_the_node_removes() {
     let source = scratch("source");
     let mounts = format!("--k8s-mounts={source}:/data");
     let [killed, bystander] = [(); 2].map(|()| Job::submit("node1", &[&mounts])).map(Job::running);
+    // A stopped agent does not see that its link ends.
+    let agent = agent(&killed.id);
+    agent.signal("-STOP");
     let _ = NODE1.run(&["pkill", "-KILL", "-f", &format!("^slurmstepd: \\[{}\\.", killed.id)]).ok();
-    no_process_of(&killed.id);
     let of =
         |job: &Job| left_on_node1().lines().filter(|line| line.contains(&format!("/slurm-job-{}-", job.id))).count();
+    until("slurmstepd is dead", || {
+        let ran = NODE1.run(&["pgrep", "-f", &format!("^slurmstepd: \\[{}\\.", killed.id)]);
+        (ran.code == Some(1)).then_some(()).ok_or_else(|| ran.text())
+    });
     // Its folder, the folder of its mounts, and the mount.
     assert_eq!((of(&killed), of(&bystander)), (3, 3), "{}", left_on_node1());
     let _ = ROOT.run(&["scancel", &killed.id]);
     let _ = ALICE.run(&["srun", "-n1", "--mem=100M", "-w", "node1", &in_image("busybox"), "true"]).ok();
     assert_eq!((of(&killed), of(&bystander)), (0, 3), "{}", left_on_node1());
+    assert!(!agent.lives(), "{agent:?}");
+    no_process_of(&killed.id);
     let log = NODE1.run(&["grep", "\"phase\":\"swept\"", "/var/log/slurm-k8s/engine.log"]).text();
     assert!(log.contains(&format!("\"left\":\"slurm-job-{}-", killed.id)), "{log}");
     bystander.ends_whole();
@@ -89,10 +97,8 @@ fn by_slurms_own_config_a_job_that_kubernetes_failed_is_requeued() {
         });
         assert_eq!(log(), "");
     }
-    until("the job runs at last", || {
-        let _ = ROOT.run(&["scontrol", "update", &format!("JobId={requeued}"), "StartTime=now"]);
-        (log() == "run 1").then_some(()).ok_or_else(|| state(&requeued))
-    });
+    start_again(&requeued);
+    until("the job runs at last", || (log() == "run 1").then_some(()).ok_or_else(|| state(&requeued)));
     // The user's own failure is nobody's reason to run it again.
     assert!(accounting(&requeued).contains("FAILED|5:0"), "{}", accounting(&requeued));
     // One that may have run waits for its user.
@@ -101,7 +107,7 @@ fn by_slurms_own_config_a_job_that_kubernetes_failed_is_requeued() {
         let found = processes(&lost).iter().any(|process| process.name == "sleep");
         found.then_some(()).ok_or_else(|| state(&lost))
     });
-    e2e::process::agent(&lost).kill();
+    agent(&lost).kill();
     until("the job is held", || {
         let state = state(&lost);
         state.starts_with("SPECIAL_EXIT").then_some(()).ok_or(state)

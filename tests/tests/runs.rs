@@ -1,7 +1,7 @@
 //! The ways a job can run: many tasks, many nodes, arrays, steps side by side. Plain `srun` is the reference.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, NODE1, NODE2, ROOT, Ran, accounting, in_image, no_pod_of, scratch, until};
+use e2e::{ALICE, NODE1, NODE2, ROOT, Ran, accounting, in_image, no_pod_of, scratch, start_again, until};
 
 /// Lines of many tasks come in any order.
 fn sorted(text: &str) -> Vec<String> {
@@ -148,12 +148,8 @@ fn a_requeued_job_runs_again_in_a_new_pod() {
     until("the first run", || (log() == "run").then_some(()).ok_or_else(log));
     let _ = ALICE.run(&["scontrol", "requeue", &job]).ok();
     let _ = ROOT.run(&["scontrol", "release", &job]);
-    // Slurm holds a requeued job back for a while (BeginTime); nobody needs to wait for that.
-    let now = format!("JobId={job}");
-    until("the second run", || {
-        let _ = ROOT.run(&["scontrol", "update", &now, "StartTime=now"]);
-        (log() == "run\nrun 1").then_some(()).ok_or_else(log)
-    });
+    start_again(&job);
+    until("the second run", || (log() == "run\nrun 1").then_some(()).ok_or_else(log));
     assert!(accounting(&job).contains("COMPLETED"));
     no_pod_of(&job);
 }

@@ -1,6 +1,8 @@
 //! The environment of the user's process: Slurm's, but the image's where the host's makes no sense in it.
 
 use serde_bytes::ByteBuf;
+use slurm_k8s_agent::link::message::{Address, Meeting};
+use slurm_k8s_core::rendezvous::{self, OWN_ADDRESS};
 
 /// Names whose host value is wrong in the image, each with its reason; a name that ends with `*` stands for all that
 /// begin so. The image's value holds; without one the name is not set.
@@ -45,10 +47,12 @@ pub const FROM_IMAGE: &[(&str, &str)] = &[
     ("CUDA_PATH", "the host's CUDA"),
     ("OPAL_PREFIX", "the host's MPI"),
     ("I_MPI_ROOT", "the host's MPI"),
+    ("NVIDIA_VISIBLE_DEVICES", "the container's own GPUs"),
+    ("AMD_VISIBLE_DEVICES", "the container's own GPUs"),
 ];
 
 /// The image's names that come from Kubernetes and concern the Pod, or that are another host's.
-const FROM_KUBERNETES: &[&str] = &["KUBERNETES_*", "HOSTNAME"];
+const FROM_KUBERNETES: &[&str] = &["KUBERNETES_*", "HOSTNAME", OWN_ADDRESS];
 
 /// The search path of an image that has none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -79,6 +83,20 @@ pub fn merge(slurm: &[ByteBuf], image: &[Vec<u8>], own: &[Own]) -> Vec<Vec<u8>> 
         out.push(format!("PATH={DEFAULT_PATH}").into_bytes());
     }
     out
+}
+
+/// Where the step's tasks meet, for a task that Slurm gave this environment; `container` is the container's own.
+pub fn meeting(meeting: &Meeting, slurm: &[ByteBuf], container: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let own = || String::from_utf8(value(container, OWN_ADDRESS.as_bytes())?.to_vec()).ok();
+    let address = match &meeting.address {
+        Address::Own => own(),
+        Address::Of(address) => Some(address.clone()),
+        Address::Unknown => None,
+    };
+    let given = |name: &str| {
+        slurm.iter().find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")).map(<[u8]>::to_vec)
+    };
+    rendezvous::entries(address.as_deref(), meeting.port, given)
 }
 
 /// Puts a folder behind all others in the search path.
@@ -134,6 +152,20 @@ mod tests {
         let own = [("A", Some("mine")), ("PATH", None), ("NEW", Some("")), ("ABSENT", None)];
         let expected = ["PATH=/host", "A=mine", "NEW="];
         assert_eq!(with_own(&["A=slurm", "PATH=/host"], &["A=image", "PATH=/image"], &own), expected);
+    }
+
+    #[test]
+    fn the_tasks_meet_at_the_pods_own_address_or_at_the_one_that_is_told() {
+        let slurm = [ByteBuf::from("SLURM_PROCID=2"), ByteBuf::from("SLURM_NTASKS=4")];
+        let container = [format!("{OWN_ADDRESS}=10.0.0.1").into_bytes()];
+        let told = |address| {
+            let entries = meeting(&Meeting { address, port: 20001 }, &slurm, &container);
+            entries.into_iter().map(|entry| String::from_utf8(entry).unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(Address::Own), "MASTER_ADDR=10.0.0.1 MASTER_PORT=20001 WORLD_SIZE=4 RANK=2");
+        assert!(told(Address::Of("10.0.0.2".into())).starts_with("MASTER_ADDR=10.0.0.2 "));
+        assert!(told(Address::Unknown).starts_with("MASTER_PORT="));
+        assert_eq!(merged(&["RANK=mine"], &["RANK=0", &format!("{OWN_ADDRESS}=x")])[0], "RANK=mine");
     }
 
     #[test]

@@ -56,7 +56,12 @@ fn become_command(start: &Start) -> Result<Infallible, Failure> {
     if start.terminal.is_some() {
         take_terminal().map_err(failed(Stage::Spawn, "its terminal"))?;
     }
-    let mut env = environment::merge(&start.env, &slurm_k8s_posix::environment(), &start.variables);
+    let mut lower = slurm_k8s_posix::environment();
+    if let Some(meeting) = &start.meeting {
+        // Above the image's own: these are facts of this step.
+        lower.splice(..0, environment::meeting(meeting, &start.env, &lower));
+    }
+    let mut env = environment::merge(&start.env, &lower, &start.variables);
     let commands = Path::new(CONTAINER_RUN_DIR).join(COMMANDS);
     if commands.is_dir() {
         environment::append_to_path(&mut env, commands.as_os_str().as_bytes());

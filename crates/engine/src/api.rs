@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use http::{Request, Response};
 use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -215,6 +216,23 @@ impl Pods {
         let mut events = self.ask("GET", async |line| line.events.list(&params).await).await?.items;
         events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
         Ok(events.into_iter().filter_map(|event| Some((event.reason?, event.message?))).collect())
+    }
+
+    /// The Pods with these labels, and the version a watch of them starts from.
+    pub async fn labelled(&self, labels: &str) -> Result<(Vec<Pod>, String), ApiError> {
+        let params = ListParams::default().labels(labels);
+        let list = self.ask("GET", async |line| line.api.list(&params).await).await?;
+        Ok((list.items, list.metadata.resource_version.unwrap_or_default()))
+    }
+
+    /// When the last event about a Pod of this name happened.
+    pub async fn last_event(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let params = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(EVENTS);
+        let events = self.ask("GET", async |line| line.events.list(&params).await).await?.items;
+        let of = |event: &Event| {
+            event.last_timestamp.as_ref().or(event.metadata.creation_timestamp.as_ref()).map(|time| time.0)
+        };
+        Ok(events.iter().filter_map(of).max())
     }
 
     /// DELETE with grace 0: only for a Pod whose processes are known to be dead, or must be. A Pod that is gone

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use slurm_k8s_core::grant::{Grant, NONCE_ANNOTATION};
 
 use crate::api::{ApiError, Pods};
@@ -62,6 +63,8 @@ pub struct Created {
     pub uid: String,
     /// The version a watch starts from.
     pub version: String,
+    /// When it was created, by the API server's clock.
+    pub born: Option<Timestamp>,
 }
 
 /// How many names are tried: a requeued job's earlier Pod may still be there.
@@ -146,6 +149,7 @@ impl Creation {
             name: self.grant.pod.clone(),
             uid,
             version: pod.metadata.resource_version.clone().unwrap_or_default(),
+            born: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
         }
     }
 }

@@ -4,7 +4,7 @@ mod bed;
 
 use std::io::Write as _;
 
-use bed::{Agent, Bed, has_process_to_itself, hello, next, peak_mib, send_with, start, streams, until, write_some};
+use bed::{Agent, Bed, alone, hello, next, peak_mib, send_with, start, streams, until, write_some};
 use slurm_k8s_agent::link::codec::{HEADER, encode};
 use slurm_k8s_agent::link::message::{End, Message, Role, Usage};
 use slurm_k8s_agent::link::socket::Link;
@@ -150,7 +150,7 @@ fn a_shim_that_breaks_the_protocol_ends_its_step_with_a_message() {
 #[test]
 fn many_huge_messages_take_little_memory() {
     const TASKS: u32 = 32;
-    if !has_process_to_itself("many_huge_messages_take_little_memory") {
+    if !alone("hostile::many_huge_messages_take_little_memory") {
         return;
     }
     let bed = Bed::new(TASKS);
@@ -192,7 +192,7 @@ fn many_huge_messages_take_little_memory() {
 
 #[test]
 fn a_flood_of_words_fills_neither_memory_nor_the_nodes_log() {
-    if !has_process_to_itself("a_flood_of_words_fills_neither_memory_nor_the_nodes_log") {
+    if !alone("hostile::a_flood_of_words_fills_neither_memory_nor_the_nodes_log") {
         return;
     }
     let bed = Bed::new(1);

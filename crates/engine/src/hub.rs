@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,12 +14,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::cgroup;
 use crate::door::Door;
+use crate::first_node::Place;
 use crate::journal::Journal;
 use crate::observe::Observed;
 use crate::peer::{Freight, Sender};
 use crate::process::Process;
 use crate::refusal;
 use crate::standstill::{Change, Standstill};
+use crate::sweep;
 use crate::task::Task;
 
 mod said;
@@ -63,13 +66,16 @@ pub enum Event {
         broke: bool,
     },
     Pod(Observed),
+    FirstNode(Result<Option<String>, Refusal>),
 }
 
 /// The state of one step on one node.
 pub struct Hub<'a> {
     journal: &'a Journal,
+    run_dir: &'a Path,
     expected: u32,
     door: Door,
+    place: Option<Place>,
     tasks: BTreeMap<u32, Task>,
     standstill: Standstill,
     agent: Option<Sender>,
@@ -87,11 +93,19 @@ pub struct Hub<'a> {
 }
 
 impl<'a> Hub<'a> {
-    pub fn new(journal: &'a Journal, door: Door, expected: u32, start_timeout: Duration) -> Self {
+    pub fn new(
+        journal: &'a Journal,
+        run_dir: &'a Path,
+        door: Door,
+        place: Option<Place>,
+        start_timeout: Duration,
+    ) -> Self {
         Self {
             journal,
-            expected,
+            run_dir,
+            expected: door.tasks,
             door,
+            place,
             tasks: BTreeMap::new(),
             standstill: Standstill::default(),
             agent: None,
@@ -174,6 +188,7 @@ impl<'a> Hub<'a> {
             Event::FromAgent { task, message } => self.agent_said(task, message),
             Event::AgentGone { broke } => self.agent_gone(broke),
             Event::Pod(observed) => self.observed(observed),
+            Event::FirstNode(found) => self.first_node(found),
         }
     }
 
@@ -221,6 +236,7 @@ impl<'a> Hub<'a> {
 
     fn agent_came(&mut self, sender: Sender, process: Process, ids: &Ids) {
         self.agent_seen = true;
+        sweep::note_agent(self.run_dir, process.pid());
         self.agent_process = Some(process);
         if *ids != self.door.ids {
             let refusal = refusal::identity(&self.door.ids, ids);
@@ -285,8 +301,29 @@ impl<'a> Hub<'a> {
     fn forward_starts(&mut self) {
         let Some(agent) = self.agent.as_ref().filter(|_| self.confined) else { return };
         for state in self.tasks.values_mut() {
+            if let (Some((message, _)), Some(place)) = (&mut state.start, &mut self.place)
+                && !place.tell(message)
+            {
+                continue;
+            }
             if let Some((message, freight)) = state.start.take() {
                 state.sent = agent.send(message, freight);
+            }
+        }
+    }
+
+    /// Where the tasks meet is known; without an answer they could only wait for each other for ever.
+    fn first_node(&mut self, found: Result<Option<String>, Refusal>) {
+        match (found, &mut self.place) {
+            (Ok(address), Some(place)) => {
+                self.journal.write("first_node", &[("address", Value::from(address.as_deref()))]);
+                place.found(address);
+                self.forward_starts();
+            }
+            (Ok(_), None) => {}
+            (Err(refusal), _) => {
+                self.kill_agent();
+                self.refuse(refusal);
             }
         }
     }

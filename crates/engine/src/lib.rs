@@ -8,6 +8,7 @@ mod cgroup;
 mod complaints;
 mod create;
 mod door;
+mod first_node;
 #[cfg(test)]
 mod hostile;
 mod hub;

@@ -9,11 +9,12 @@ use slurm_k8s_agent::link::message::Refusal;
 use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::exit_code;
 use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount};
+use slurm_k8s_core::gres::{Gpus, NONE};
 use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::option::JobOptions;
 use slurm_k8s_core::option::mount::MountRequest;
 use slurm_k8s_core::pod::{PodRequest, WayIn, build};
-use slurm_k8s_core::policy;
+use slurm_k8s_core::{label, name, policy};
 
 use crate::mounts::Rules;
 
@@ -30,6 +31,14 @@ pub struct Step {
     pub node: String,
     /// Tasks on this node.
     pub tasks: u32,
+    /// How many nodes the step has.
+    pub nodes: u32,
+    /// What the step's nodes know of its launch, and no other launch's: none for a batch script.
+    pub launch: Option<String>,
+    /// Whether its tasks are told where to meet.
+    pub meets: bool,
+    /// The GPUs that Slurm gave it here.
+    pub gpus: Gpus,
     /// The array job and the task in it.
     pub array: Option<(u32, u32)>,
     /// The user.
@@ -92,12 +101,14 @@ pub fn pod(config: &Config, step: &Step, grant: &Grant) -> Pod {
         job_id: step.job_id,
         step_id: step.step_id,
         node_index: step.node_index,
+        launch: step.launch.clone(),
         array: step.array,
         user: user_name(step.uid),
         uid: step.uid,
         gid: step.gid,
         groups: step.groups.clone(),
         memory_bytes: step.memory_bytes,
+        extended: extended(config, step),
         cluster: config.cluster.clone(),
         way: match kubernetes.way {
             Way::Runtime => WayIn::Runtime { class: kubernetes.runtime_class.clone() },
@@ -114,6 +125,40 @@ pub fn pod(config: &Config, step: &Step, grant: &Grant) -> Pod {
         cpu_request: kubernetes.cpu_request.clone(),
         memory_request: kubernetes.memory_request.clone(),
     })
+}
+
+/// Whether the step's tasks are told where to meet.
+pub fn meets(config: &Config, step: &Step) -> bool {
+    step.meets && config.pod.rendezvous
+}
+
+/// The labels of the Pod on the step's first node.
+pub fn first_node(config: &Config, step: &Step) -> String {
+    let labels = [
+        (label::APP, label::APP_VALUE.to_owned()),
+        (label::CLUSTER, label::value(&config.cluster)),
+        (label::JOB_ID, step.job_id.to_string()),
+        (label::STEP_ID, name::step_label(step.step_id)),
+        (label::NODE_INDEX, "0".to_owned()),
+    ];
+    let launch = step.launch.iter().map(|launch| (label::LAUNCH, label::value(launch)));
+    labels.into_iter().chain(launch).map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// GPUs by number only: a device plugin chooses which.
+fn extended(config: &Config, step: &Step) -> Vec<(String, u64)> {
+    let count = u64::try_from(step.gpus.count()).unwrap_or(0);
+    config.gres.gpu.iter().filter(|_| count > 0).map(|resource| (resource.clone(), count)).collect()
+}
+
+/// What the GPU runtime reads: the very GPUs that Slurm chose, or none. A device plugin that chooses says it itself.
+fn gpu_runtime(config: &Config, step: &Step) -> BTreeMap<String, String> {
+    let chosen = match config.gres.gpu {
+        None => step.gpus.for_runtime(),
+        Some(_) if step.gpus.count() == 0 => NONE.to_owned(),
+        Some(_) => return BTreeMap::new(),
+    };
+    config.gres.variables.iter().map(|name| (name.clone(), chosen.clone())).collect()
 }
 
 /// Whose rights the user's own mounts are opened with, and where they may come from.
@@ -159,6 +204,7 @@ pub fn grant(config: &Config, step: &Step, name: &str, nonce: &str, run_dir: &Pa
         groups: step.groups.clone(),
         identity: identity(step),
         rlimits: limits(),
+        env: gpu_runtime(config, step),
         entrypoint: step.options.entrypoint().unwrap_or(false),
         oom_score_adj: None,
         shm_bytes: step.options.shm_bytes().or(step.memory_bytes),

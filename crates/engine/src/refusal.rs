@@ -76,6 +76,15 @@ pub fn start_timeout(seen: &str) -> Refusal {
     )
 }
 
+/// The step's first node has no Pod that could be met.
+pub fn no_meeting(name: &str) -> Refusal {
+    refusal(
+        exit_code::NOT_STARTED,
+        format!("the Pod {name} on the step's first node has got no address in time; the tasks cannot meet there"),
+        Some("look at the tasks on that node; the limit is start_timeout in k8s.toml"),
+    )
+}
+
 /// The container runs with another identity than Slurm's.
 pub fn identity(slurm: &Ids, container: &Ids) -> Refusal {
     refusal(

@@ -15,6 +15,8 @@ use crate::pause::Pause;
 const REQUEST: Duration = Duration::from_secs(5);
 /// How long it is tried. What is left then is `slurm-k8s gc`'s.
 const LIMIT: Duration = Duration::from_secs(9);
+/// How often it is tried against a refusal: an API server that has just started refuses everybody for a moment.
+const REFUSALS: u32 = 4;
 
 /// Which Pod.
 pub enum Target {
@@ -34,6 +36,7 @@ pub async fn remove(pods: &Pods, target: Target, journal: &Journal) {
     let pods = pods.patient(REQUEST);
     let deadline = Instant::now() + LIMIT;
     let mut pause = Pause::new();
+    let mut refusals = 0;
     loop {
         let error = match delete(&pods, &target).await {
             Ok(true) => return journal.write("deleted", &[]),
@@ -41,10 +44,11 @@ pub async fn remove(pods: &Pods, target: Target, journal: &Journal) {
             Err(error) => error,
         };
         journal.write("delete_failed", &[("error", Value::from(error.to_string()))]);
-        // 401: the kubeconfig may have been unreadable for a moment.
-        let hopeless = !error.retryable() && error.status() != Some(401);
+        let refused = matches!(error.status(), Some(401 | 403));
+        refusals += u32::from(refused);
+        let again = error.retryable() || (refused && refusals < REFUSALS);
         let length = pause.length(error.retry_after());
-        if hopeless || Instant::now() + length >= deadline {
+        if !again || Instant::now() + length >= deadline {
             return log::error!("the Pod could not be deleted ({error}); `slurm-k8s gc` removes it");
         }
         pause.wait(error.retry_after()).await;

@@ -39,8 +39,6 @@ pub struct RunDir {
     _lock: OwnedFd,
 }
 
-/// How often a folder is made again that a sweep took before it was locked.
-const TRIES: u32 = 20;
 /// How long a sweep of the grants may take.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -179,26 +177,21 @@ pub fn random() -> Result<String, RunDirError> {
 
 /// A folder that is locked from the first moment that counts: one that a sweep locked or removed before is made again.
 fn make_locked(path: &Path) -> Result<OwnedFd, RunDirError> {
-    let mut last = rustix::io::Errno::AGAIN;
-    for _ in 0..TRIES {
+    let deadline = Instant::now() + SWEEP;
+    loop {
+        let gone = |error: &RunDirError| error.source.kind() == std::io::ErrorKind::NotFound;
         match make_dir(path, 0o711) {
-            // Gone again before its mode was set.
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {
-                last = rustix::io::Errno::NOENT;
-                continue;
-            }
+            // A sweep took it before its mode was set.
+            Err(error) if gone(&error) && Instant::now() <= deadline => continue,
             made => made?,
         }
         match lock(path) {
             Ok(lock) => return Ok(lock),
-            Err(error) => last = error,
-        }
-        if last == rustix::io::Errno::AGAIN {
-            // A process that was forked meanwhile has the sweep's lock until it executes its program.
-            std::thread::sleep(Duration::from_millis(5));
+            Err(error) if Instant::now() > deadline => return Err(failed("lock", path)(error.into())),
+            // A sweep has it, or has just taken it away.
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
-    Err(failed("lock", path)(last.into()))
 }
 
 /// Locks a folder for this process alone; an error if another one has it, or it is no longer there.

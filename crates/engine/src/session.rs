@@ -18,13 +18,15 @@ use slurm_k8s_agent::link::message::{Ids, Refusal};
 use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::exit_code;
 use slurm_k8s_core::grant::CONTAINER_FILE;
-use slurm_k8s_core::name;
+use slurm_k8s_core::{name, rendezvous};
 use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
 
 use crate::api::{ApiError, Pods};
-use crate::create::{CreateError, Creation};
+use crate::create::{CreateError, Created, Creation};
 use crate::door::{Door, listen};
-use crate::hub::Hub;
+use crate::first_node::{self, Place, Sought};
+use crate::hub::{Event, Hub};
 use crate::journal::Journal;
 use crate::mounts::Mounts;
 use crate::observe::{First, Patience, creation_failed, observe, on_node};
@@ -53,6 +55,13 @@ pub struct Open {
     thread: JoinHandle<()>,
 }
 
+/// The Pod on the step's first node, and when it is asked for.
+struct FirstNode {
+    asked: oneshot::Receiver<()>,
+    labels: String,
+    name: String,
+}
+
 struct Work {
     runtime: Runtime,
     pods: Pods,
@@ -60,7 +69,8 @@ struct Work {
     creation: Creation,
     first: First,
     door: Door,
-    tasks: u32,
+    place: Option<Place>,
+    first_node: Option<FirstNode>,
     config: Config,
     journal: Journal,
     mounts: Mounts,
@@ -169,9 +179,41 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         container: Some(path.join(CONTAINER_FILE)),
     };
     let keep = step.options.keep().unwrap_or(false);
-    let work = Work { runtime, pods, sockets, creation, first, door, tasks: step.tasks, config, journal, mounts, keep };
+    let (place, first_node) = meeting(&config, step);
+    let work = Work { runtime, pods, sockets, creation, first, door, place, first_node, config, journal, mounts, keep };
     spawn(path, work)
         .map_err(|error| refusal::because(exit_code::SITE, &error, Some("the node is out of processes or memory")))
+}
+
+/// Where the tasks meet, and what is to be found out for that.
+fn meeting(config: &Config, step: &Step) -> (Option<Place>, Option<FirstNode>) {
+    if !plan::meets(config, step) {
+        return (None, None);
+    }
+    let port = rendezvous::port(step.job_id, step.step_id);
+    if step.nodes < 2 || step.node_index == 0 {
+        return (Some(Place::here(port)), None);
+    }
+    let (place, asked) = Place::elsewhere(port);
+    let name = name::pod(step.job_id, step.step_id, 0);
+    (Some(place), Some(FirstNode { asked, labels: plan::first_node(config, step), name }))
+}
+
+/// Looks for the first node's Pod, as soon as a task needs to know it and this node's own is there.
+async fn find_first(
+    first: FirstNode,
+    pods: Pods,
+    mut named: watch::Receiver<Option<Created>>,
+    patience: Duration,
+    events: tokio::sync::mpsc::Sender<Event>,
+) {
+    if first.asked.await.is_err() {
+        return;
+    }
+    let Ok(own) = named.wait_for(Option::is_some).await.map(|own| own.clone()) else { return };
+    let Some(own) = own else { return };
+    let sought = Sought { labels: first.labels, name: first.name, own };
+    let _ = events.send(Event::FirstNode(first_node::find(&pods, &sought, patience).await)).await;
 }
 
 /// The groups as getgroups(2) in the container will tell them.
@@ -217,14 +259,16 @@ fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
 
 fn run(work: Work, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
-    let Work { runtime, pods, sockets, creation, first, door, tasks, config, journal, mounts, keep } = work;
+    let Work { runtime, pods, sockets, creation, first, door, place, first_node, config, journal, mounts, keep } = work;
     let run_dir = Arc::clone(&creation.run_dir);
+    let path = run_dir.lock().map(|run_dir| run_dir.path().to_owned()).unwrap_or_default();
     let (unconfirmed, uncertain) = (creation.target(), Arc::clone(&creation.uncertain));
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let created = if let First::Created(created) = &first { Some(created.clone()) } else { None };
-        let (name, mut named) = tokio::sync::watch::channel(created);
-        let mut hub = Hub::new(&journal, door.clone(), tasks, config.kubernetes.start_timeout);
+        let (name, mut named) = watch::channel(created);
+        let limit = config.kubernetes.start_timeout;
+        let mut hub = Hub::new(&journal, &path, door.clone(), place, limit);
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
             let patience = Patience { api: config.kubernetes.api_timeout, pull: config.kubernetes.pull_timeout };
@@ -232,8 +276,15 @@ fn run(work: Work, finished: OwnedFd) {
                 (Ok(shims), Ok(agents)) => listen(shims, agents, &door, &events),
                 (Err(error), _) | (_, Err(error)) => log::error!("cannot listen: {error}"),
             }
+            let found = first_node.map(|first| find_first(first, pods.clone(), named.clone(), limit, events.clone()));
             let story = observe(pods.clone(), creation, first, patience, events, name);
-            let story = tokio::task::spawn_local(story);
+            let story = tokio::task::spawn_local(async {
+                tokio::join!(story, async {
+                    if let Some(found) = found {
+                        found.await;
+                    }
+                })
+            });
             // The container is on its way, and there is nothing else to do.
             for left in sweep(&config.paths.run) {
                 journal.write("swept", &[("left", Value::from(left))]);

@@ -1,19 +1,61 @@
-//! What a killed slurmstepd left on its node: the run folder, mounts of its user's, a grant that was never used.
+//! What a killed slurmstepd left on its node: the run folder, mounts of its user's, a grant that was never used, and an
+//! agent that was stopped or frozen and so could not see its link end.
 //!
 //! Every later step of the node looks while its container starts. Whose slurmstepd lives is told by the lock on its run
 //! folder, which the kernel drops with the process: no process id that another may have by now, no age, no clock. The
 //! run folder is made first and removed last, so what has none is nobody's.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use slurm_k8s_core::grant::Grant;
 
-use crate::rundir;
+use crate::{cgroup, rundir};
+
+/// The file in a run folder that says which process the agent is; root's alone.
+const AGENT: &str = "agent.pid";
+
+/// Keeps in the run folder which process the agent is, for a sweep.
+pub fn note_agent(run_dir: &Path, agent: Pid) {
+    let path = run_dir.join(AGENT);
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        write!(file, "{} {}", agent.as_raw_pid(), begun(agent).unwrap_or_default())
+    };
+    if let Err(error) = write() {
+        log::warn!("cannot write {}: {error}", path.display());
+    }
+}
+
+/// When a process began, in proc(5)'s words: with its number it is that process and no other.
+fn begun(pid: Pid) -> Option<String> {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+    // The name in parentheses may have anything in it.
+    let text = String::from_utf8_lossy(&stat).into_owned();
+    text.rsplit_once(')')?.1.split_ascii_whitespace().nth(19).map(str::to_owned)
+}
+
+/// Kills the agent that is noted there, and with it all that its container runs.
+fn kill_agent(run_dir: &Path) -> Option<()> {
+    let text = std::fs::read_to_string(run_dir.join(AGENT)).ok()?;
+    let (number, noted) = text.split_once(' ')?;
+    let pid = Pid::from_raw(number.parse().ok()?)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    // From here on the number is that process's.
+    if begun(pid)? == noted {
+        // A frozen process does not die.
+        let _ = cgroup::freeze(pid.as_raw_pid(), false);
+        let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+    }
+    Some(())
+}
 
 /// Removes what is left below the folder `run`. Gives the names of the Pods' folders.
 pub fn sweep(run: &Path) -> Vec<String> {
@@ -33,6 +75,7 @@ pub fn sweep(run: &Path) -> Vec<String> {
     // Each lock is held until its folder is gone.
     dead.into_iter()
         .map(|(name, _lock)| {
+            let _ = kill_agent(&pods.join(&name));
             remove_mounts(&mounts.join(&name));
             remove_folder(&pods.join(&name));
             log::info!("removed what a killed slurmstepd left of {name}");
@@ -104,7 +147,7 @@ mod tests {
         let identity = serde_json::json!({"user": "a", "home": "/", "shell": "/bin/sh", "gecos": "", "groups": {}});
         serde_json::from_value(serde_json::json!({
             "namespace": "ns", "pod": pod, "nonce": "n", "uid": 1, "gid": 1, "groups": [], "identity": identity,
-            "rlimits": {}, "entrypoint": false, "oom_score_adj": null, "shm_bytes": null, "run_dir": run_dir.path(),
+            "rlimits": {}, "env": {}, "entrypoint": false, "oom_score_adj": null, "shm_bytes": null, "run_dir": run_dir.path(),
             "agent": "/agent", "mounts": [],
         }))
         .unwrap()
@@ -137,6 +180,24 @@ mod tests {
         }
         assert_eq!(entries(&run.path().join("grants/ns")).collect::<Vec<_>>(), ["alive.json"]);
         assert_eq!(sweep(run.path()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_noted_agent_is_killed_and_another_process_of_its_number_is_not() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let run = tempfile::tempdir().unwrap();
+        let mut agent = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&agent);
+        let (killed, sockets) = make(run.path(), "killed");
+        std::fs::write(killed.path().join(AGENT), format!("{} 1", pid.as_raw_pid())).unwrap();
+        drop((killed, sockets));
+        sweep(run.path());
+        assert_eq!(agent.try_wait().unwrap(), None);
+        let (killed, sockets) = make(run.path(), "killed");
+        note_agent(killed.path(), pid);
+        drop((killed, sockets));
+        sweep(run.path());
+        assert_eq!(agent.wait().unwrap().signal(), Some(9));
     }
 
     #[test]

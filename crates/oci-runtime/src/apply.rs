@@ -49,6 +49,7 @@ pub fn apply(config: &mut Value, grant: &Grant, bundle: &Path) -> Result<(), App
     user(config, grant)?;
     limits(config, grant)?;
     tell_container(config, grant)?;
+    environment(config, grant)?;
     command::replace(config, grant)?;
     let mounts = config.get_mut("mounts").and_then(Value::as_array_mut).ok_or(ApplyError::Shape("mounts"))?;
     if let Some(bytes) = grant.shm_bytes {
@@ -106,6 +107,17 @@ fn user(config: &mut Value, grant: &Grant) -> Result<(), ApplyError> {
     if let Some(score) = grant.oom_score_adj {
         process.insert("oomScoreAdj".into(), json!(score));
     }
+    Ok(())
+}
+
+/// The grant's variables in place of the image's and the Pod's: the next runtime reads them here.
+fn environment(config: &mut Value, grant: &Grant) -> Result<(), ApplyError> {
+    let process = process(config)?;
+    let mut env = process.get("env").and_then(Value::as_array).cloned().unwrap_or_default();
+    let name = |entry: &Value| entry.as_str().and_then(|text| text.split('=').next()).map(str::to_owned);
+    env.retain(|entry| name(entry).is_none_or(|name| !grant.env.contains_key(&name)));
+    env.extend(grant.env.iter().map(|(name, value)| json!(format!("{name}={value}"))));
+    process.insert("env".into(), env.into());
     Ok(())
 }
 
@@ -180,6 +192,7 @@ pub fn sample() -> Grant {
             groups: [(1000, "alice".to_owned())].into(),
         },
         rlimits: [("RLIMIT_CORE".to_owned(), Limit { soft: Some(0), hard: Some(0) })].into(),
+        env: [("NVIDIA_VISIBLE_DEVICES".to_owned(), "void".to_owned())].into(),
         entrypoint: false,
         oom_score_adj: None,
         shm_bytes: Some(1 << 30),
@@ -205,7 +218,8 @@ mod tests {
         std::fs::write(bundle.path().join("rootfs/etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
         let run = tempfile::tempdir().unwrap();
         let mut config = json!({
-            "process": { "user": { "uid": uid, "gid": 0, "additionalGids": [5000] }, "args": ["/x"] },
+            "process": { "user": { "uid": uid, "gid": 0, "additionalGids": [5000] }, "args": ["/x"],
+                "env": ["PATH=/bin", "NVIDIA_VISIBLE_DEVICES=all"] },
             "root": { "path": "rootfs" }, "linux": { "cgroupsPath": cgroup }, "unknown": [1],
             "mounts": [{ "destination": "/dev/shm", "type": "bind", "source": "/s" }],
         });
@@ -230,6 +244,7 @@ mod tests {
         assert_eq!(config["process"]["user"], json!({ "uid": 1000, "gid": 1000, "additionalGids": [1000, 6000] }));
         assert_eq!(config["process"]["rlimits"], json!([{ "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }]));
         assert_eq!(config["process"]["args"], json!([CONTAINER_AGENT]));
+        assert_eq!(config["process"]["env"], json!(["PATH=/bin", "NVIDIA_VISIBLE_DEVICES=void"]));
         assert_eq!(config["unknown"], json!([1]));
         assert_eq!(mount(&config, "/dev/shm")["type"], "tmpfs");
         assert_eq!(mount(&config, "/tmp")["type"], "tmpfs");

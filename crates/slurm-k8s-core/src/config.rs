@@ -30,6 +30,8 @@ pub struct Config {
     pub paths: Paths,
     /// What Pods are like.
     pub pod: Pods,
+    /// GPUs.
+    pub gres: Gres,
     /// What users may ask for.
     pub policy: Policy,
     /// Signals.
@@ -46,14 +48,14 @@ pub struct Kubernetes {
     pub kubeconfig: PathBuf,
     /// Where Pods are made.
     pub namespace: String,
+    /// How grants get into containers.
+    pub way: Way,
     /// Whether each user's are made in a namespace of their own instead.
     pub namespace_per_user: bool,
     /// `NAME=QUANTITY` for each such namespace.
     pub user_quota: Vec<String>,
     /// Whether only a user's own Pods reach each other.
     pub user_network_policy: bool,
-    /// How grants get into containers.
-    pub way: Way,
     /// The `RuntimeClass` whose runtime takes grants.
     pub runtime_class: String,
     /// Whether the container runtime knows `supplementalGroupsPolicy: Strict`.
@@ -118,6 +120,18 @@ pub struct Pods {
     pub pull: Pull,
     /// The Pods' network.
     pub network: Network,
+    /// Whether tasks get the variables to meet by.
+    pub rendezvous: bool,
+}
+
+/// `[gres]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gres {
+    /// The extended resource for Slurm's `gpu`; none gives the container the very GPUs that Slurm chose.
+    pub gpu: Option<String>,
+    /// The variables in which GPU runtimes read which GPUs a container gets.
+    pub variables: Vec<String>,
 }
 
 /// `[policy]`: checked by [`crate::policy`].
@@ -187,6 +201,7 @@ impl Default for Config {
             kubernetes: Kubernetes::default(),
             paths: Paths::default(),
             pod: Pods::default(),
+            gres: Gres::default(),
             policy: Policy::default(),
             signal: Signals::default(),
             log: Log::default(),
@@ -199,10 +214,10 @@ impl Default for Kubernetes {
         Self {
             kubeconfig: "/etc/slurm/k8s.kubeconfig".into(),
             namespace: "slurm-jobs".into(),
+            way: Way::Runtime,
             namespace_per_user: false,
             user_quota: Vec::new(),
             user_network_policy: false,
-            way: Way::Runtime,
             runtime_class: "slurm-k8s".into(),
             strict_groups: false,
             request_timeout: Duration::from_secs(2),
@@ -228,7 +243,20 @@ impl Default for Paths {
 
 impl Default for Pods {
     fn default() -> Self {
-        Self { mounts: Vec::new(), io: Io::Tee, batch: Batch::Pod, pull: Pull::Missing, network: Network::Pod }
+        Self {
+            mounts: Vec::new(),
+            io: Io::Tee,
+            batch: Batch::Pod,
+            pull: Pull::Missing,
+            network: Network::Pod,
+            rendezvous: true,
+        }
+    }
+}
+
+impl Default for Gres {
+    fn default() -> Self {
+        Self { gpu: None, variables: vec!["NVIDIA_VISIBLE_DEVICES".into(), "AMD_VISIBLE_DEVICES".into()] }
     }
 }
 

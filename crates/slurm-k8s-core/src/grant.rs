@@ -56,6 +56,8 @@ pub struct Grant {
     pub identity: Identity,
     /// Resource limits by their OCI name (`RLIMIT_NOFILE`).
     pub rlimits: BTreeMap<String, Limit>,
+    /// What the container's environment says, whatever the image does: the GPU runtime reads it.
+    pub env: BTreeMap<String, String>,
     /// Whether the image's entrypoint is wanted.
     pub entrypoint: bool,
     /// `oom_score_adj` of the container's first process.
@@ -125,6 +127,7 @@ pub(crate) fn sample() -> Grant {
             groups: [(1000, "alice".to_owned()), (6000, "team".to_owned())].into(),
         },
         rlimits: BTreeMap::new(),
+        env: BTreeMap::new(),
         entrypoint: false,
         oom_score_adj: None,
         shm_bytes: None,

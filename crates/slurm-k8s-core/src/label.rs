@@ -10,6 +10,10 @@ pub const APP_VALUE: &str = "slurm-job";
 pub const JOB_ID: &str = "job-id";
 /// The step.
 pub const STEP_ID: &str = "step-id";
+/// The node's place in the step.
+pub const NODE_INDEX: &str = "node-index";
+/// What the Pods of one step have in common, and those of an earlier run have not.
+pub const LAUNCH: &str = "launch";
 /// The user.
 pub const USER: &str = "user";
 /// The Slurm cluster.
@@ -59,6 +63,12 @@ pub const LABELS: &[Label] = &[
     label(APP, APP_VALUE, "Every Pod of a Slurm job: `kubectl get pods -l app=slurm-job`."),
     label(JOB_ID, "4711", "The job; for an array, the id of this task's own job."),
     label(STEP_ID, "batch", "The step: `batch` or the number of an `srun`."),
+    label(NODE_INDEX, "0", "The node's place in the step, from 0."),
+    label(
+        LAUNCH,
+        "34567",
+        "Not for `batch`: the port of the `srun` that launched the step, so that an earlier run of a requeued job is told apart.",
+    ),
     label(USER, "alice", "The user's login name."),
     label(CLUSTER, "slurm", "`cluster` in `/etc/slurm/k8s.toml`."),
     label(ARRAY_JOB_ID, "4700", "Only for array tasks: the array, as in `4700_3`."),

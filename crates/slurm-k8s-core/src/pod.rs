@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext,
-    Toleration,
+    Capabilities, Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSecurityContext, PodSpec,
+    ResourceRequirements, SeccompProfile, SecurityContext, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use crate::choice::{Network, Pull};
 use crate::grant::{CONTAINER_AGENT, ENTRYPOINT_END, Grant, NONCE_ANNOTATION};
 use crate::image::ImageRef;
-use crate::{label, name, quantity};
+use crate::{label, name, quantity, rendezvous};
 
 mod host_path;
 
@@ -60,6 +60,8 @@ pub struct PodRequest {
     pub step_id: u32,
     /// This node's index in the step.
     pub node_index: u32,
+    /// What the Pods of one launch of the step have in common.
+    pub launch: Option<String>,
     /// The array job and the task in it.
     pub array: Option<(u32, u32)>,
     /// The login name.
@@ -72,6 +74,8 @@ pub struct PodRequest {
     pub groups: Vec<u32>,
     /// The memory that Slurm allocated here, in bytes; none is no limit.
     pub memory_bytes: Option<u64>,
+    /// Extended resources, with how many of each.
+    pub extended: Vec<(String, u64)>,
     /// The Slurm cluster's name.
     pub cluster: String,
     /// How Slurm's grant gets in.
@@ -106,12 +110,16 @@ fn metadata(request: &PodRequest) -> ObjectMeta {
         (label::APP, label::APP_VALUE.to_owned()),
         (label::JOB_ID, request.job_id.to_string()),
         (label::STEP_ID, name::step_label(request.step_id)),
+        (label::NODE_INDEX, request.node_index.to_string()),
         (label::USER, label::value(&request.user)),
         (label::CLUSTER, label::value(&request.cluster)),
     ];
     if let Some((job, task)) = request.array {
         labels.push((label::ARRAY_JOB_ID, job.to_string()));
         labels.push((label::ARRAY_TASK_ID, task.to_string()));
+    }
+    if let Some(launch) = &request.launch {
+        labels.push((label::LAUNCH, label::value(launch)));
     }
     let mut annotations =
         vec![(NONCE_ANNOTATION, request.nonce.clone()), (label::IMAGE_ANNOTATION, request.image.to_string())];
@@ -134,6 +142,7 @@ fn spec(request: &PodRequest) -> PodSpec {
         WayIn::HostPath { grant, .. } => {
             let (volumes, mounts) = host_path::volumes(grant);
             container.volume_mounts = Some(mounts);
+            container.env = Some(host_path::environment(grant));
             (None, Some(volumes))
         }
     };
@@ -202,6 +211,7 @@ fn container(request: &PodRequest) -> Container {
         args: request.entrypoint.then(|| vec![ENTRYPOINT_END.into()]),
         // The image's own folder may be one that the user cannot enter; the tasks change to theirs.
         working_dir: Some("/".into()),
+        env: (request.step_id != name::BATCH_STEP).then(|| vec![own_address()]),
         resources: Some(resources(request)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
@@ -211,6 +221,13 @@ fn container(request: &PodRequest) -> Container {
         }),
         ..Container::default()
     }
+}
+
+/// The kubelet fills it in when the container starts: no request to the API server.
+fn own_address() -> EnvVar {
+    let field = ObjectFieldSelector { field_path: "status.podIP".into(), ..ObjectFieldSelector::default() };
+    let source = EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() };
+    EnvVar { name: rendezvous::OWN_ADDRESS.into(), value_from: Some(source), value: None }
 }
 
 /// Slurm is the arbiter: small requests, so that the kubelet never refuses what Slurm granted. No cpu limit, so the
@@ -223,12 +240,12 @@ fn resources(request: &PodRequest) -> ResourceRequirements {
         Some(limit) if above => limit.clone(),
         _ => request.memory_request.clone(),
     };
-    let requests = [("cpu", Quantity(request.cpu_request.clone())), ("memory", Quantity(memory))];
-    ResourceRequirements {
-        requests: Some(map(requests)),
-        limits: limit.map(|limit| map([("memory", Quantity(limit))])),
-        claims: None,
-    }
+    let extended = request.extended.iter().map(|(name, count)| (name.clone(), Quantity(count.to_string())));
+    let mut requests = map([("cpu", Quantity(request.cpu_request.clone())), ("memory", Quantity(memory))]);
+    requests.extend(extended.clone());
+    let mut limits = map(limit.map(|limit| ("memory", Quantity(limit))));
+    limits.extend(extended);
+    ResourceRequirements { requests: Some(requests), limits: (!limits.is_empty()).then_some(limits), claims: None }
 }
 
 fn map<T>(entries: impl IntoIterator<Item = (&'static str, T)>) -> BTreeMap<String, T> {

@@ -220,13 +220,13 @@ mod tests {
             assert_eq!(checked(permission, &[given], 1000), Ok(()), "{given:?}");
         }
         assert_eq!(checked("", &[("k8s-namespace", "slurm-jobs")], 1000), Ok(()));
+        let entrypoint = ("k8s-entrypoint", "yes");
+        assert_eq!(checked("", &[entrypoint], 1000), Ok(()));
+        assert_eq!(checked("kubernetes.way = 'host-path'", &[entrypoint], 1000), Err(PolicyError::Entrypoint));
         let own = "kubernetes.namespace_per_user = true";
         assert_eq!(checked(own, &[("k8s-namespace", "user-1000")], 1000), Ok(()));
         assert!(checked(own, &[("k8s-namespace", "user-1001")], 1000).is_err());
         assert!(checked(own, &[("k8s-namespace", "slurm-jobs")], 1000).is_err());
-        let entrypoint = ("k8s-entrypoint", "yes");
-        assert_eq!(checked("", &[entrypoint], 1000), Ok(()));
-        assert_eq!(checked("kubernetes.way = 'host-path'", &[entrypoint], 1000), Err(PolicyError::Entrypoint));
         assert_eq!(checked("", &[], 0), Err(PolicyError::Root));
         assert_eq!(checked("policy.root = true", &[], 0), Ok(()));
     }

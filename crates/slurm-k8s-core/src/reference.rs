@@ -6,18 +6,20 @@ use crate::config::KEYS;
 use crate::exit_code::{Blame, EXIT_CODES};
 use crate::label::{Kind, LABELS};
 use crate::option::OPTIONS;
+use crate::rendezvous::VARIABLES;
 
 const MADE: &str = "<!-- Made from the tables in crates/slurm-k8s-core: UPDATE=1 cargo test -p slurm-k8s-core -->\n";
 
 /// Every page: its file in `docs/reference` and its text.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 5] {
+pub fn pages() -> [(&'static str, String); 6] {
     [
         ("options.md", options()),
         ("config.md", config()),
         ("k8s.toml", crate::config::sample()),
         ("exit-codes.md", exit_codes()),
         ("labels.md", labels()),
+        ("environment.md", environment()),
     ]
 }
 
@@ -75,6 +77,16 @@ fn labels() -> String {
         for row in LABELS.iter().filter(|row| row.kind == kind) {
             let _ = writeln!(text, "| `{}` | `{}` | {} |", row.key, row.example, row.doc);
         }
+    }
+    text
+}
+
+fn environment() -> String {
+    let mut text = format!(
+        "{MADE}# Variables of a task in a Pod\n\nBesides Slurm's own, each task of an `srun` has these, if it has no value for them from the job's environment or `--k8s-env`. They are what PyTorch's `env://` reads. A batch script has none of them, and the tasks of a heterogeneous job or step neither. `pod.rendezvous` in the site's config switches them off.\n\n| name | what |\n|---|---|\n"
+    );
+    for variable in VARIABLES {
+        let _ = writeln!(text, "| `{}` | {} |", variable.name, variable.doc);
     }
     text
 }

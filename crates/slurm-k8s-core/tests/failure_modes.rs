@@ -1,5 +1,7 @@
 //! `docs/failure-modes.md` names a test for each of its lines: the tests are there, and no test of a fault is left out.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -60,7 +60,11 @@ pub const ALL: &[Recipe] = &[
     },
     Recipe {
         name: "distroless",
-        defaults: Defaults { env: &[PATH, "FROM_IMAGE=distroless"], entrypoint: &["/app"], command: &[] },
+        defaults: Defaults {
+            env: &[PATH, "FROM_IMAGE=distroless", "NVIDIA_VISIBLE_DEVICES=all"],
+            entrypoint: &["/app"],
+            command: &[],
+        },
         ingredients: || Ok(APP.into()),
         fill: |root, work| go(APP, work, &root.join("app")),
     },

@@ -7,6 +7,7 @@ mod control_plane;
 mod deploy;
 mod files;
 pub mod fingerprint;
+mod gpu;
 mod kubeconfig;
 mod node;
 mod pki;
@@ -55,6 +56,9 @@ pub enum KubernetesError {
     /// The product's objects.
     #[error(transparent)]
     Deploy(#[from] deploy::DeployError),
+    /// The nodes' GPUs.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// A daemon did not end.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -94,6 +98,7 @@ pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
         })
     })?;
     step("nodes", || await_nodes(nodes))?;
+    gpu::bring_up(nodes)?;
     Ok(())
 }
 

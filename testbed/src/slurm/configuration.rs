@@ -15,6 +15,21 @@ ConstrainCores=yes
 ConstrainRAMSpace=yes
 ";
 
+/// How many GPUs a node has, as Slurm and Kubernetes see it: there are none.
+pub const GPUS: usize = 4;
+
+/// What stands for a node's GPU: a link to a device that does nothing, since Slurm wants devices.
+pub fn gpu(number: usize) -> String {
+    format!("{GPU_FOLDER}/gpu{number}")
+}
+
+const GPU_FOLDER: &str = "/var/lib/testbed/gpus";
+
+/// gres.conf.
+pub fn gres() -> String {
+    format!("AutoDetect=off\nName=gpu File={GPU_FOLDER}/gpu[0-{}]\n", GPUS - 1)
+}
+
 /// slurmdbd.conf; the database lets the user slurm in by its socket.
 pub const SLURMDBD: &str = "DbdHost=ctl
 SlurmUser=slurm
@@ -100,6 +115,7 @@ BatchStartTimeout=30
 SchedulerType=sched/backfill
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
+GresTypes=gpu
 SchedulerParameters=bf_max_job_test=100,bf_interval=30
 PriorityType=priority/multifactor
 PriorityWeightAge=1000
@@ -119,7 +135,8 @@ DefMemPerCPU=500
         address = CTL.ip,
     );
     for node in site.nodes() {
-        let _ = writeln!(text, "NodeName={} NodeAddr={} CPUs=2 RealMemory=8000 State=UNKNOWN", node.name, node.ip);
+        let (name, ip) = (node.name, node.ip);
+        let _ = writeln!(text, "NodeName={name} NodeAddr={ip} CPUs=2 RealMemory=8000 Gres=gpu:{GPUS} State=UNKNOWN");
     }
     let names: Vec<&str> = site.nodes().iter().map(|node| node.name).collect();
     let nodes = names.join(",");

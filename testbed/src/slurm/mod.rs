@@ -68,6 +68,7 @@ pub fn configure(site: &Site) -> Result<bool, SlurmError> {
     let files = [
         ("/etc/slurm/slurm.conf", configuration::slurm(site, &tracking)),
         ("/etc/slurm/cgroup.conf", configuration::CGROUP.to_owned()),
+        ("/etc/slurm/gres.conf", configuration::gres()),
         ("/etc/slurm/plugstack.conf", "include /etc/slurm/plugstack.conf.d/*.conf\n".to_owned()),
     ];
     let mut changed = false;
@@ -77,12 +78,31 @@ pub fn configure(site: &Site) -> Result<bool, SlurmError> {
         }
         folder::make(host, "/var/spool/slurmd", 0o755, 0, 0)?;
         folder::make(host, "/etc/slurm/plugstack.conf.d", 0o755, 0, 0)?;
+        if host.is_node() {
+            make_gpus(host)?;
+        }
         for (path, text) in &files {
             changed |= host.write(path, text.as_bytes(), 0o644, 0, 0)?;
         }
     }
     changed |= CTL.write("/etc/slurm/slurmdbd.conf", configuration::SLURMDBD.as_bytes(), 0o600, uid, gid)?;
     Ok(changed)
+}
+
+/// What Slurm takes for the node's GPUs.
+fn make_gpus(host: Host) -> Result<(), HostError> {
+    for path in (0..configuration::GPUS).map(configuration::gpu) {
+        let there = host.path(&path);
+        let made = match std::fs::symlink_metadata(&there) {
+            Ok(_) => Ok(()),
+            Err(_) => there
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::os::unix::fs::symlink("/dev/null", &there)),
+        };
+        made.map_err(|source| HostError::Write { host: host.name, path, source })?;
+    }
+    Ok(())
 }
 
 /// Starts slurmdbd and makes the accounts.

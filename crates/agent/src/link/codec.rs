@@ -202,6 +202,7 @@ mod tests {
             terminal: None,
             io: Io::Tee,
             scope: Scope::Tree,
+            meeting: None,
         }))
     }
 

@@ -12,7 +12,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Raised with every change that an older end would not understand.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Arguments or variables: execve(2) takes 6 MiB with a pointer of 8 bytes for each, so no command has more. An empty
 /// word is one byte in a message and fifty in memory.
@@ -174,6 +174,28 @@ pub struct Start {
     pub io: Io,
     /// Whom signals go to.
     pub scope: Scope,
+    /// Where the step's tasks meet; the engine's to say.
+    pub meeting: Option<Meeting>,
+}
+
+/// Where the step's tasks meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meeting {
+    /// The first task's Pod.
+    pub address: Address,
+    /// The port there.
+    pub port: u16,
+}
+
+/// The address of a Pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Address {
+    /// This Pod's own.
+    Own,
+    /// Another's.
+    Of(String),
+    /// It is not known, or not needed.
+    Unknown,
 }
 
 /// What the shim has changed of Slurm's terminal.

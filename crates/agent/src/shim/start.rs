@@ -43,6 +43,7 @@ pub fn start(task: u32, terminal: Option<Terminal>) -> Start {
         terminal,
         io: if direct { Io::Direct } else { Io::Tee },
         scope: if tree { Scope::Tree } else { Scope::Task },
+        meeting: None,
     }
 }
 

@@ -64,13 +64,13 @@ impl Bed {
         let owner = (ids().uid, ids().gid);
         let (folder, sockets) = RunDir::make(dir.path(), "p", "n", "ns", owner, TOKEN.as_bytes()).unwrap();
         let run = folder.path().to_owned();
-        let log = dir.path().to_owned();
+        let (log, of_engine) = (dir.path().to_owned(), run.clone());
         let engine = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let journal = Journal::open(&log, 1 << 30, 0, "1.0", "p");
                 let door = Door { token: TOKEN.into(), ids: ids(), tasks, parent, container: None };
-                let mut hub = Hub::new(&journal, door.clone(), tasks, LIMIT);
+                let mut hub = Hub::new(&journal, &of_engine, door.clone(), None, LIMIT);
                 let (events, inbox) = tokio::sync::mpsc::channel(256);
                 let listener = |socket: UnixListener| {
                     socket.set_nonblocking(true).unwrap();
@@ -167,6 +167,7 @@ pub fn start(task: u32, bytes: usize) -> Message {
         terminal: None,
         io: Io::Tee,
         scope: Scope::Tree,
+        meeting: None,
     }))
 }
 
@@ -220,24 +221,22 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Whether this is the process that has the test to itself; else runs the test in one, where nobody else's memory counts.
-pub fn has_process_to_itself(test: &str) -> bool {
-    const ALONE: &str = "SPANK_K8S_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let name = format!("hostile::{test}");
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command.args(["--exact", &name, "--nocapture"]).env(ALONE, "1").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{name} is a test");
-    false
-}
-
 /// The most memory that this process has had, in MiB.
 pub fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+/// Runs the test again in a process of its own, whose memory is no other test's: true there, false when that has passed.
+pub fn alone(test: &str) -> bool {
+    const MARK: &str = "SPANK_K8S_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let mut own = std::process::Command::new(std::env::current_exe().unwrap());
+    let ran = own.args(["--exact", test, "--nocapture"]).env(MARK, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    false
 }

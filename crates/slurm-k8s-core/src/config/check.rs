@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Config;
 use crate::grant::CONTAINER_RUN_DIR;
+use crate::option::variable;
 use crate::shown::quoted;
 use crate::{duration, label, quantity, user_namespace};
 
@@ -49,6 +50,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     }
     durations(config)?;
     paths(config)?;
+    gres(config)?;
     if config.log.max_bytes < 4096 {
         return Err(fault("log.max_bytes", &config.log.max_bytes.to_string(), "is less than 4096"));
     }
@@ -87,6 +89,23 @@ fn paths(config: &Config) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn gres(config: &Config) -> Result<(), Fault> {
+    if let Some(resource) = &config.gres.gpu {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let parts = resource.split_once('/');
+        let valid = parts.is_some_and(|(domain, kind)| {
+            domain.split('.').all(is_dns_label) && (1..=63).contains(&kind.len()) && kind.chars().all(plain)
+        });
+        if !valid || resource.starts_with("kubernetes.io/") {
+            return Err(fault("gres.gpu", resource, "is not an extended resource such as nvidia.com/gpu"));
+        }
+    }
+    match config.gres.variables.iter().find(|name| !variable::is_name(name)) {
+        Some(name) => Err(fault("gres.variables", name, "is not a variable's name")),
+        None => Ok(()),
+    }
 }
 
 /// An absolute path without `.`, `..`, doubled or final slashes.

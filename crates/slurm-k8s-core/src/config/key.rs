@@ -36,6 +36,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("kubernetes.namespace", "name", r#""slurm-jobs""#, "The namespace that Pods are made in."),
     key(
+        "kubernetes.way",
+        "runtime, host-path",
+        r#""runtime""#,
+        "How Slurm's grants get into containers. `runtime`: by `slurm-k8s-runtime`, behind a RuntimeClass. `host-path`: by volumes, to try spank-k8s out without a change to containerd; what it lacks is in the operator's guide.",
+    ),
+    key(
         "kubernetes.namespace_per_user",
         "true, false",
         "false",
@@ -52,12 +58,6 @@ pub const KEYS: &[Key] = &[
         "true, false",
         "false",
         "Whether each such namespace has a NetworkPolicy by which only the user's own Pods reach each other. The cluster's network must enforce it.",
-    ),
-    key(
-        "kubernetes.way",
-        "runtime, host-path",
-        r#""runtime""#,
-        "How Slurm's grants get into containers. `runtime`: by `slurm-k8s-runtime`, behind a RuntimeClass. `host-path`: by volumes, to try spank-k8s out without a change to containerd; what it lacks is in the operator's guide.",
     ),
     key(
         "kubernetes.runtime_class",
@@ -150,6 +150,24 @@ pub const KEYS: &[Key] = &[
         "pod, host",
         r#""pod""#,
         "`pod`: each Pod has an address of its own. `host`: the node's network, as MPI over fast interconnects needs it.",
+    ),
+    key(
+        "pod.rendezvous",
+        "true, false",
+        "true",
+        "Whether the tasks of `srun` get the variables to meet by (environment.md). On the other nodes of a step they start when the Pod on the first one has its address, about a second later.",
+    ),
+    Key {
+        name: "gres.gpu",
+        kind: "name of an extended resource",
+        default: None,
+        doc: "The resource, for example `nvidia.com/gpu`, of which a Pod asks for as many as Slurm gave the step GPUs here; a device plugin chooses them. Without it a container gets the very GPUs that Slurm chose, by `gres.variables`.",
+    },
+    key(
+        "gres.variables",
+        "list of names",
+        r#"["NVIDIA_VISIBLE_DEVICES", "AMD_VISIBLE_DEVICES"]"#,
+        "The container's variables in which a GPU runtime behind `slurm-k8s-runtime` reads the GPUs. They are always set, whatever the image says: `void` without GPUs.",
     ),
     key(
         "policy.images",

@@ -19,6 +19,7 @@ fn the_samples_values_are_the_defaults() {
 fn the_table_has_every_field_and_its_default() {
     let mut config = Config::default();
     config.kubernetes.node_name = Some("node".into());
+    config.gres.gpu = Some("nvidia.com/gpu".into());
     let written = toml::to_string(&config).unwrap();
     let Ok(table) = written.parse::<toml::Table>() else { panic!("{written}") };
     let mut fields = Vec::new();
@@ -83,6 +84,8 @@ fn errors_name_line_key_and_value() {
         ("cluster = 'a b'", "line 1: cluster: \"a b\" is not a label's value"),
         ("[log]\nmax_bytes = 10", "line 2: log.max_bytes: \"10\" is less than 4096"),
         ("[log]\nkeep = -1", "line 2: keep: invalid value"),
+        ("[gres]\ngpu = 'gpu'", "line 2: gres.gpu: \"gpu\" is not an extended resource"),
+        ("[gres]\nvariables = ['A B']", "line 2: gres.variables: \"A B\" is not a variable's name"),
     ] {
         let error = error(text);
         assert!(error.starts_with(message), "{text}: {error}");

@@ -60,7 +60,7 @@ pub fn written(variables: &[Variable]) -> OsString {
     OsString::from_vec(variables.iter().map(one).collect::<Vec<_>>().join(&b','))
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     name.chars().all(word) && name.starts_with(|c: char| !c.is_ascii_digit())
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, HostPathVolumeSource, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, EnvVar, HostPathVolumeSource, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::grant::{CONTAINER_AGENT, CONTAINER_RUN_DIR, GROUP_FILE, Grant, PASSWD_FILE};
@@ -45,6 +45,16 @@ pub fn volumes(grant: &Grant) -> (Vec<Volume>, Vec<VolumeMount>) {
         (host(name, source, None), mount)
     });
     fixed.into_iter().chain(empty).chain(own).unzip()
+}
+
+/// What the container's environment says, whatever the image does.
+pub fn environment(grant: &Grant) -> Vec<EnvVar> {
+    let variable = |(name, value): (&String, &String)| EnvVar {
+        name: name.clone(),
+        value: Some(value.clone()),
+        ..EnvVar::default()
+    };
+    grant.env.iter().map(variable).collect()
 }
 
 fn host(name: String, path: String, kind: Option<&str>) -> Volume {

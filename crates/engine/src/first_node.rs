@@ -1,0 +1,246 @@
+//! Where the tasks of a step on several nodes meet: the address of the Pod on the step's first node.
+//!
+//! Only the other nodes ask, only when a task needs it, with one list and one watch. The Pod is found by its labels, since an
+//! earlier Pod may have its name. It can be gone before anybody asks: a short command on the first node does not wait
+//! for the others. Nobody can meet there any more, then.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, pin_mut};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{WatchEvent, WatchParams};
+use slurm_k8s_agent::link::message::{Address, Meeting, Message, Refusal, Start};
+use slurm_k8s_core::rendezvous::MASTER_ADDR;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::api::Pods;
+use crate::create::Created;
+use crate::refusal;
+
+/// The first pause before it is looked again: a watch broke, or the Pod is not there.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest.
+const LONG: Duration = Duration::from_secs(10);
+/// How much earlier than here a step can have begun on its first node, and still be this one.
+const EARLIER: Duration = Duration::from_mins(2);
+
+/// What a node knows about where to meet.
+pub struct Place {
+    port: u16,
+    known: Option<Address>,
+    ask: Option<oneshot::Sender<()>>,
+}
+
+impl Place {
+    /// On the first node, or the only one.
+    #[must_use]
+    pub fn here(port: u16) -> Self {
+        Self { port, known: Some(Address::Own), ask: None }
+    }
+
+    /// On another node: what is received tells that the address is needed.
+    #[must_use]
+    pub fn elsewhere(port: u16) -> (Self, oneshot::Receiver<()>) {
+        let (ask, asked) = oneshot::channel();
+        (Self { port, known: None, ask: Some(ask) }, asked)
+    }
+
+    /// The address is known, or that there is none.
+    pub fn found(&mut self, address: Option<String>) {
+        self.known = Some(address.map_or(Address::Unknown, Address::Of));
+    }
+
+    /// Tells a task where to meet; false while that is not known and the task needs it.
+    pub fn tell(&mut self, message: &mut Message) -> bool {
+        let Message::Start(start) = message else { return true };
+        let address = match &self.known {
+            Some(address) => address.clone(),
+            None if has_address(start) => Address::Unknown,
+            None => {
+                if let Some(ask) = self.ask.take() {
+                    let _ = ask.send(());
+                }
+                return false;
+            }
+        };
+        start.meeting = Some(Meeting { address, port: self.port });
+        true
+    }
+}
+
+/// Whether the user has said where to meet.
+fn has_address(start: &Start) -> bool {
+    let name = MASTER_ADDR.as_bytes();
+    let given = |entry: &[u8]| entry.strip_prefix(name).is_some_and(|rest| rest.starts_with(b"="));
+    start.env.iter().any(|entry| given(entry))
+        || start.variables.iter().any(|(own, value)| own == name && value.is_some())
+}
+
+/// Which Pod it is.
+pub struct Sought {
+    /// Its labels.
+    pub labels: String,
+    /// Its name, unless another Pod had it.
+    pub name: String,
+    /// This node's own Pod.
+    pub own: Created,
+}
+
+/// What a Pod has told for good.
+enum Answer {
+    Address(String),
+    /// It ended without one.
+    None,
+}
+
+impl Answer {
+    fn address(self) -> Option<String> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::None => None,
+        }
+    }
+}
+
+/// Looks for the address; none if that Pod has ended without one.
+pub async fn find(pods: &Pods, sought: &Sought, patience: Duration) -> Result<Option<String>, Refusal> {
+    timeout(patience, look(pods, sought)).await.map_err(|_| refusal::no_meeting(&sought.name))
+}
+
+async fn look(pods: &Pods, sought: &Sought) -> Option<String> {
+    let mut pause = PAUSE;
+    let mut again = false;
+    loop {
+        match pods.labelled(&sought.labels).await {
+            Err(error) => log::debug!("the first node's Pod cannot be looked for: {error}"),
+            Ok((found, version)) => {
+                if let Some(answer) = found.iter().find_map(answer) {
+                    return answer.address();
+                }
+                let absent = found.is_empty();
+                if absent && again && was_there(pods, sought).await {
+                    return None;
+                }
+                let followed = follow(pods, &sought.labels, &version);
+                let answer = if absent { timeout(pause, followed).await.ok().flatten() } else { followed.await };
+                if let Some(answer) = answer {
+                    return answer.address();
+                }
+            }
+        }
+        again = true;
+        sleep(pause).await;
+        pause = (pause * 2).min(LONG);
+    }
+}
+
+/// Waits for what the Pod tells; none if the watch breaks. It starts from a list's version: etcd before 3.4.25 cannot tell
+/// a watch what is there already.
+async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Answer> {
+    let params = WatchParams::default().labels(labels);
+    let stream = match pods.watch(&params, version).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            log::debug!("the first node's Pod cannot be watched: {error}");
+            return None;
+        }
+    };
+    pin_mut!(stream);
+    while let Some(Ok(event)) = stream.next().await {
+        match event {
+            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => {
+                if let Some(answer) = answer(&pod) {
+                    return Some(answer);
+                }
+            }
+            WatchEvent::Deleted(pod) => return Some(address(&pod).map_or(Answer::None, Answer::Address)),
+            WatchEvent::Bookmark(_) => {}
+            WatchEvent::Error(_) => return None,
+        }
+    }
+    None
+}
+
+fn address(pod: &Pod) -> Option<String> {
+    pod.status.as_ref()?.pod_ip.clone().filter(|address| !address.is_empty())
+}
+
+/// What this version of the Pod tells for good: its address, or that it has ended without one.
+fn answer(pod: &Pod) -> Option<Answer> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let ended = matches!(phase, Some("Succeeded" | "Failed"));
+    address(pod).map(Answer::Address).or(ended.then_some(Answer::None))
+}
+
+/// Whether the kubelet has written about such a Pod, which is nowhere to be seen.
+async fn was_there(pods: &Pods, sought: &Sought) -> bool {
+    let Some(born) = sought.own.born else { return false };
+    match pods.last_event(&sought.name).await {
+        Ok(Some(at)) => at.as_second() + i64::try_from(EARLIER.as_secs()).unwrap_or(0) >= born.as_second(),
+        Ok(None) => false,
+        Err(error) => {
+            log::debug!("events of {} cannot be read: {error}", sought.name);
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slurm_k8s_agent::link::message::{Io, Scope, Workdir};
+
+    use super::*;
+
+    fn start(env: &[&str], own: &[&str]) -> Message {
+        let bytes = |text: &&str| serde_bytes::ByteBuf::from(text.as_bytes());
+        Message::Start(Box::new(Start {
+            task: 0,
+            argv: vec![bytes(&"true")],
+            env: env.iter().map(bytes).collect(),
+            variables: own.iter().map(|name| (bytes(name), Some(bytes(&"x")))).collect(),
+            workdir: Workdir::Inherited(bytes(&"/")),
+            umask: 0o22,
+            rlimits: Vec::new(),
+            cpus: Vec::new(),
+            nice: 0,
+            ignored: 0,
+            terminal: None,
+            io: Io::Tee,
+            scope: Scope::Task,
+            meeting: None,
+        }))
+    }
+
+    fn address_of(message: &Message) -> Option<&Address> {
+        let Message::Start(start) = message else { return None };
+        start.meeting.as_ref().map(|meeting| &meeting.address)
+    }
+
+    #[test]
+    fn the_first_node_needs_to_ask_nobody() {
+        let mut message = start(&[], &[]);
+        assert!(Place::here(20001).tell(&mut message));
+        assert_eq!(address_of(&message), Some(&Address::Own));
+    }
+
+    #[test]
+    fn another_node_asks_once_and_waits() {
+        let (mut place, mut asked) = Place::elsewhere(20001);
+        let mut message = start(&["MASTER_ADDRESS=x"], &[]);
+        assert!(!place.tell(&mut message) && !place.tell(&mut message));
+        assert!(asked.try_recv().is_ok());
+        place.found(Some("10.0.0.1".into()));
+        assert!(place.tell(&mut message));
+        assert_eq!(address_of(&message), Some(&Address::Of("10.0.0.1".into())));
+    }
+
+    #[test]
+    fn nobody_asks_for_what_the_user_has_said() {
+        for (env, own) in [(&["MASTER_ADDR=a"][..], &[][..]), (&[], &["MASTER_ADDR"])] {
+            let (mut place, mut asked) = Place::elsewhere(20001);
+            assert!(place.tell(&mut start(env, own)));
+            assert!(asked.try_recv().is_err());
+        }
+    }
+}

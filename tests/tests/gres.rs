@@ -1,0 +1,133 @@
+//! GPUs: exactly those that Slurm chose, by identity or by number, and none for who asked for none. There are no GPUs
+//! here: Slurm counts links to /dev/null, Kubernetes an extended resource, and the variables are what a GPU runtime reads.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use e2e::{ALICE, Changed, NODE1, Ran, alone, image, in_image, no_pod_of, scratch, until};
+
+const CONFIG: &str = "/etc/slurm/k8s.toml";
+/// What the container was started with: the GPU runtime's word.
+const RUNTIME: &str = "tr '\\0' '\\n' < /proc/1/environ | grep ^NVIDIA_VISIBLE_DEVICES= || echo not set";
+
+fn on_node1(options: &[&str], line: &str) -> Ran {
+    let srun = ["srun", "-Q", "-w", "node1", "-N1", "--mem=100M", &in_image("userland")];
+    ALICE.run(&[&srun[..], options, &["bash", "-c", line]].concat())
+}
+
+/// A job that has node1's GPU 0.
+struct First(String);
+
+impl First {
+    fn takes_gpu_0() -> Self {
+        let argv = ["sbatch", "--parsable", "-w", "node1", "-n1", "--mem=50M", "--gres=gpu:1", "--output=/dev/null"];
+        let job = Self(ALICE.run(&[&argv[..], &["--wrap", "sleep 100"]].concat()).ok().text());
+        until("the first GPU is taken", || {
+            let state = ALICE.run(&["squeue", "-h", "-j", &job.0, "-o", "%T"]).text();
+            (state == "RUNNING").then_some(()).ok_or(state)
+        });
+        job
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let _ = ALICE.run(&["scancel", &self.0]);
+    }
+}
+
+#[test]
+fn the_container_gets_the_gpus_that_slurm_chose() {
+    let _alone = alone();
+    let _first = First::takes_gpu_0();
+    let line = format!("{RUNTIME}; echo $SLURM_STEP_GPUS $CUDA_VISIBLE_DEVICES $NVIDIA_VISIBLE_DEVICES");
+    let ran = on_node1(&["--gres=gpu:2"], &line).ok();
+    assert_eq!(ran.text(), "NVIDIA_VISIBLE_DEVICES=1,2\n1,2 0,1 1,2");
+}
+
+#[test]
+fn each_task_sees_its_own_by_the_containers_numbers() {
+    let _alone = alone();
+    let line = "echo $SLURM_PROCID $SLURM_STEP_GPUS $CUDA_VISIBLE_DEVICES";
+    let tasks = |options: &[&str]| {
+        let mut lines: Vec<_> = on_node1(options, line).ok().text().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let first = First::takes_gpu_0();
+    assert_eq!(tasks(&["-n1", "--gres=gpu:3", "--gpu-bind=map_gpu:2"]), ["0 3 2"]);
+    drop(first);
+    assert_eq!(tasks(&["-n2", "--gpus-per-task=1"]), ["0 0 0", "1 1 1"]);
+    assert_eq!(tasks(&["-n2", "--gres=gpu:2", "--gpu-bind=map_gpu:1,0"]), ["0 1 1", "1 0 0"]);
+}
+
+#[test]
+fn a_batch_script_has_its_jobs_gpus() {
+    let _alone = alone();
+    let out = format!("{}/out", scratch("gpus"));
+    let argv = ["sbatch", "--wait", "-w", "node1", "--mem=100M", "--gres=gpu:2", "-o", &out, &in_image("userland")];
+    let script = format!("#!/bin/bash\n{RUNTIME}\necho $CUDA_VISIBLE_DEVICES\n");
+    let _ = ALICE.run_with(&argv, script.as_bytes()).ok();
+    assert_eq!(ALICE.run(&["cat", &out]).ok().text(), "NVIDIA_VISIBLE_DEVICES=0,1\n0,1");
+}
+
+#[test]
+fn who_asks_for_none_gets_none() {
+    assert_eq!(on_node1(&[], RUNTIME).ok().text(), "NVIDIA_VISIBLE_DEVICES=void");
+    assert_eq!(on_node1(&["--k8s-env=NVIDIA_VISIBLE_DEVICES=all"], RUNTIME).ok().text(), "NVIDIA_VISIBLE_DEVICES=void");
+    let forged = format!(
+        "SLURM_STEP_GPUS=0,1 SLURM_JOB_GPUS=0 CUDA_VISIBLE_DEVICES=GPU-1 NVIDIA_VISIBLE_DEVICES=all \
+         srun -Q -w node1 --mem=100M {} bash -c \"{RUNTIME}\"",
+        in_image("userland")
+    );
+    assert_eq!(ALICE.run(&["bash", "-c", &forged]).ok().text(), "NVIDIA_VISIBLE_DEVICES=void");
+    // This image's own says "all".
+    let ran = ALICE.run(&["srun", "-Q", &in_image("distroless"), "/app", "env"]).ok();
+    assert!(ran.text().lines().any(|line| line == "NVIDIA_VISIBLE_DEVICES=void"), "{}", ran.text());
+}
+
+#[test]
+fn a_device_plugin_gets_the_number() {
+    let _alone = alone();
+    let _changed = Changed::edit(NODE1, CONFIG, |text| text + "[gres]\ngpu = 'nvidia.com/gpu'\n");
+    let folder = scratch("plugin");
+    let script = format!("#!/bin/bash\n{RUNTIME} > {folder}/out\nuntil [ -e {folder}/go ]; do sleep 0.1; done\n");
+    let argv = ["sbatch", "--parsable", "-w", "node1", "--mem=100M", "--gres=gpu:3", "-o", "/dev/null"];
+    let image = in_image("userland");
+    let job = ALICE.run_with(&[&argv[..], &[&image]].concat(), script.as_bytes()).ok().text();
+    let name = format!("slurm-job-{job}");
+    until("the script runs", || {
+        let text = ALICE.run(&["cat", &format!("{folder}/out")]).text();
+        // The plugin's to set.
+        (text == "not set").then_some(()).ok_or(text)
+    });
+    for kind in ["limits", "requests"] {
+        let path = format!("jsonpath={{.spec.containers[0].resources.{kind}['nvidia\\.com/gpu']}}");
+        assert_eq!(ALICE.run(&["kubectl", "get", "pod", &name, "-o", &path]).ok().text(), "3", "{kind}");
+    }
+    let _ = ALICE.run(&["touch", &format!("{folder}/go")]).ok();
+    no_pod_of(&job);
+    assert_eq!(on_node1(&[], RUNTIME).ok().text(), "NVIDIA_VISIBLE_DEVICES=void");
+}
+
+#[test]
+fn another_runtime_behind_ours_reads_the_gpus() {
+    const NEXT: &str = "/etc/slurm/k8s-next-runtime";
+    const PROGRAM: &str = "/usr/local/bin/stand-in-runtime";
+    const CALLS: &str = "/run/stand-in-runtime.calls";
+    let _alone = alone();
+    // As nvidia-container-runtime does it: on `create` it reads the container's environment, then runc has its turn.
+    let program = format!(
+        "#!/bin/sh\nfor word; do [ \"$last\" = --bundle ] && grep -o '\"NVIDIA_VISIBLE_DEVICES=[^\"]*\"' \"$word/config.json\" >> {CALLS}; last=$word; done\nexec runc \"$@\"\n"
+    );
+    let _ = NODE1.run_with(&["tee", PROGRAM], program.as_bytes()).ok();
+    let _ = NODE1.run(&["chmod", "755", PROGRAM]).ok();
+    let _ = NODE1.run(&["rm", "-f", CALLS]).ok();
+    let _ = NODE1.run_with(&["tee", NEXT], format!("{PROGRAM}\n").as_bytes()).ok();
+    let ran = on_node1(&["--gres=gpu:1"], "echo $CUDA_VISIBLE_DEVICES");
+    let calls = NODE1.run(&["cat", CALLS]).text();
+    let _ = NODE1.run_with(&["tee", NEXT], b"/nonexistent\n").ok();
+    let failed = ALICE.run(&["srun", "-Q", "-w", "node1", &format!("--k8s-image={}", image("busybox")), "true"]);
+    let _ = NODE1.run(&["rm", "-f", NEXT, PROGRAM, CALLS]).ok();
+    assert_eq!(ran.ok().text(), "0");
+    assert_eq!(calls, "\"NVIDIA_VISIBLE_DEVICES=0\"");
+    assert!(failed.errors().contains("/nonexistent"), "{}", failed.errors());
+}
