@@ -89,10 +89,22 @@ pub struct Sought {
 
 /// Looks for the address; none if that Pod has ended without one.
 pub async fn find(pods: &Pods, sought: &Sought, patience: Duration) -> Result<Option<String>, Refusal> {
-    timeout(patience, look(pods, sought)).await.map_err(|_| refusal::no_meeting(&sought.name))
+    match timeout(patience, look(pods, sought)).await {
+        Ok(Seen::At(address)) => Ok(Some(address)),
+        Ok(Seen::Ended) => Ok(None),
+        Err(_) => Err(refusal::no_meeting(&sought.name)),
+    }
 }
 
-async fn look(pods: &Pods, sought: &Sought) -> Option<String> {
+/// What there is to know of that Pod.
+enum Seen {
+    /// It can be met here.
+    At(String),
+    /// It has ended, and nobody knows where it was.
+    Ended,
+}
+
+async fn look(pods: &Pods, sought: &Sought) -> Seen {
     let mut pause = PAUSE;
     let mut again = false;
     loop {
@@ -104,7 +116,7 @@ async fn look(pods: &Pods, sought: &Sought) -> Option<String> {
                 }
                 let absent = found.is_empty();
                 if absent && again && was_there(pods, sought).await {
-                    return None;
+                    return Seen::Ended;
                 }
                 let followed = follow(pods, &sought.labels, &version);
                 let answer = if absent { timeout(pause, followed).await.ok().flatten() } else { followed.await };
@@ -121,7 +133,7 @@ async fn look(pods: &Pods, sought: &Sought) -> Option<String> {
 
 /// Waits for what the Pod tells; none if the watch breaks. It starts from a list's version: etcd before 3.4.25 cannot tell
 /// a watch what is there already.
-async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Option<String>> {
+async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Seen> {
     let params = WatchParams::default().labels(labels);
     let stream = match pods.api().watch(&params, version).await {
         Ok(stream) => stream,
@@ -138,7 +150,7 @@ async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Option<Strin
                     return Some(answer);
                 }
             }
-            WatchEvent::Deleted(pod) => return Some(address(&pod)),
+            WatchEvent::Deleted(pod) => return Some(address(&pod).map_or(Seen::Ended, Seen::At)),
             WatchEvent::Bookmark(_) => {}
             WatchEvent::Error(_) => return None,
         }
@@ -151,10 +163,10 @@ fn address(pod: &Pod) -> Option<String> {
 }
 
 /// What this version of the Pod tells for good: its address, or that it has ended without one.
-fn answer(pod: &Pod) -> Option<Option<String>> {
+fn answer(pod: &Pod) -> Option<Seen> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let ended = matches!(phase, Some("Succeeded" | "Failed"));
-    address(pod).map(Some).or(ended.then_some(None))
+    address(pod).map(Seen::At).or(ended.then_some(Seen::Ended))
 }
 
 /// Whether the kubelet has written about such a Pod, which is nowhere to be seen.

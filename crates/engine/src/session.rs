@@ -115,6 +115,7 @@ impl Open {
 fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     plan::check_node(&config)?;
     plan::check_policy(&config, step)?;
+    let template = plan::template(step)?;
     let on_node = |error: RunDirError| {
         let hint = "ask the site's admin: this node cannot prepare Pods";
         refusal::because(exit_code::SITE, &error, Some(hint))
@@ -137,7 +138,10 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes()).map_err(on_node)?;
     let path = run_dir.path().to_owned();
     let grant = plan::grant(&config, step, &name, &nonce, &path, granted);
-    let pod = plan::pod(&config, step, &name, &nonce);
+    let mut pod = plan::pod(&config, step, &name, &nonce);
+    if let Some(template) = template {
+        pod = template.under(pod);
+    }
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {
