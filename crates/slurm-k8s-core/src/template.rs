@@ -8,7 +8,17 @@ use crate::pod::CONTAINER;
 /// Why a template cannot be used; the file's name is the caller's to say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// Not YAML, or not of a Pod's types.
+    /// A value of another type than a Pod has there.
+    #[error("line {line}: {field}: {reason}")]
+    Type {
+        /// The line, from 1.
+        line: usize,
+        /// The field with its path.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Not YAML.
     #[error("line {line}: {reason}")]
     Yaml {
         /// The line, from 1.
@@ -59,12 +69,17 @@ pub struct Template(Value);
 impl Template {
     /// Reads a Pod in YAML; it need not be whole.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let yaml = |error: serde_saphyr::Error| {
+        let written: Value = serde_saphyr::from_str(text).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
             TemplateError::Yaml { line, reason: one_line(&error.to_string()) }
+        })?;
+        let pod = match serde_json::from_value::<Pod>(written.clone()) {
+            Ok(pod) => pod,
+            Err(error) => {
+                let (field, reason) = wrong(&written).unwrap_or_else(|| ("it".to_owned(), error.to_string()));
+                return Err(TemplateError::Type { line: line(text, &field), field, reason: one_line(&reason) });
+            }
         };
-        let written: Value = serde_saphyr::from_str(text).map_err(yaml)?;
-        let pod: Pod = serde_saphyr::from_str(text).map_err(yaml)?;
         let known = serde_json::to_value(&pod).unwrap_or_default();
         if let Some(path) = lost(&written, &known) {
             return Err(TemplateError::Unknown { line: line(text, &path), field: path });
@@ -85,6 +100,32 @@ impl Template {
         let Ok(mut ours) = serde_json::to_value(&pod) else { return pod };
         fill(&mut ours, &self.0);
         serde_json::from_value(ours).unwrap_or(pod)
+    }
+}
+
+/// The first value that alone, at its place, is no Pod's, and why.
+fn wrong(written: &Value) -> Option<(String, String)> {
+    let mut all = Vec::new();
+    leaves(written, String::new(), &|value| value, &mut all);
+    all.into_iter().find_map(|(path, alone)| {
+        let error = serde_json::from_value::<Pod>(alone).err()?;
+        Some((path, error.to_string()))
+    })
+}
+
+/// Every value without others in it: its path, and an object that has it and nothing else.
+fn leaves(value: &Value, path: String, around: &dyn Fn(Value) -> Value, all: &mut Vec<(String, Value)>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Object(fields) if !fields.is_empty() => fields.iter().for_each(|(name, value)| {
+            let wrap = |inner| around(Value::Object([(name.clone(), inner)].into_iter().collect()));
+            leaves(value, below(name), &wrap, all);
+        }),
+        Value::Array(items) if !items.is_empty() => items.iter().enumerate().for_each(|(at, value)| {
+            let wrap = |inner| around(Value::Array(vec![inner]));
+            leaves(value, below(&at.to_string()), &wrap, all);
+        }),
+        _ => all.push((path, around(value.clone()))),
     }
 }
 
@@ -152,7 +193,8 @@ mod tests {
     fn what_is_wrong_is_named_with_its_line() {
         for (text, message) in [
             ("spec:\n  tolerations: [\n", "line "),
-            ("spec:\n  priority: high\n", "line 2: "),
+            ("spec:\n  priority: high\n", "line 2: spec.priority: invalid type: string \"high\""),
+            ("spec:\n  tolerations: 3\n", "line 2: spec.tolerations: invalid type"),
             ("spec:\n  nodeSelector: {a: b}\n  priorityClas: high\n", "line 3: a Pod has no field spec.priorityClas"),
             (
                 "spec:\n  containers:\n  - name: job\n    resource: {}\n",
