@@ -53,7 +53,8 @@ fn each_task_sees_its_own_by_the_containers_numbers() {
         lines
     };
     let first = First::takes_gpu_0();
-    assert_eq!(tasks(&["-n1", "--gres=gpu:3", "--gpu-bind=map_gpu:2"]), ["0 3 2"]);
+    let masks = ["-n2", "--overcommit", "--gres=gpu:3", "--gpu-bind=mask_gpu:0x8,0x6"];
+    assert_eq!(tasks(&masks), ["0 3 2", "1 1,2 0,1"]);
     drop(first);
     assert_eq!(tasks(&["-n2", "--gpus-per-task=1"]), ["0 0 0", "1 1 1"]);
     assert_eq!(tasks(&["-n2", "--gres=gpu:2", "--gpu-bind=map_gpu:1,0"]), ["0 1 1", "1 0 0"]);

@@ -127,7 +127,7 @@ pub const KEYS: &[Key] = &[
         "pod.rendezvous",
         "true, false",
         "true",
-        "Whether the tasks of `srun` get the variables to meet by (environment.md). On the other nodes of a step they start when the Pod on the first one has its address, about a second later.",
+        "Whether the tasks of `srun` get the variables to meet by (environment.md). On the other nodes of a step they start when the Pod on the first one has its address, up to a second later.",
     ),
     Key {
         name: "pod.template",
