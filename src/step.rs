@@ -8,7 +8,7 @@ use std::time::Duration;
 use slurm_k8s_core::config::{Config, SignalScope};
 use slurm_k8s_core::gres::{self, Gpus};
 use slurm_k8s_core::option::{Batch, Io, JobOptions};
-use slurm_k8s_core::{exit_code, option};
+use slurm_k8s_core::{exit_code, option, profile};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
 
@@ -38,7 +38,7 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
     if matches!(step_id, EXTERN | INTERACTIVE) {
         return None;
     }
-    let options = match options::read_on_node(spank) {
+    let mut options = match options::read_on_node(spank) {
         Ok(options) if options.wants_pod() => options,
         Ok(_) => return None,
         // The client checks too, but its plugin may be older, or the environment made by hand.
@@ -48,10 +48,15 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         Ok(config) => config,
         Err(node::Unusable { message, hint }) => return Some(refused(exit_code::SITE, message, Some(hint))),
     };
+    let (resolved, template) = match profile::resolve(&config, &options) {
+        Ok(resolved) => resolved,
+        Err(error) => return Some(refused(exit_code::OPTION, error.to_string(), Some(error.hint()))),
+    };
+    let given = std::mem::replace(&mut options, resolved);
     if step_id == BATCH && options.batch().unwrap_or(config.pod.batch) == Batch::Host {
         return None;
     }
-    let step = match describe(spank, step_id, &options) {
+    let step = match describe(spank, step_id, &options, given, template) {
         Ok(step) => step,
         Err(what) => {
             return Some(refused(exit_code::SITE, format!("Slurm does not tell the step's {what}"), None));
@@ -78,7 +83,13 @@ fn refused(code: u8, message: String, hint: Option<String>) -> Running {
     }
 }
 
-fn describe(spank: &SpankHandle, step_id: u32, options: &JobOptions) -> Result<Step, &'static str> {
+fn describe(
+    spank: &SpankHandle,
+    step_id: u32,
+    options: &JobOptions,
+    given: JobOptions,
+    template: Option<PathBuf>,
+) -> Result<Step, &'static str> {
     let mib = if step_id == BATCH { spank.job_alloc_mem() } else { spank.step_alloc_mem() };
     let array = match (spank.job_array_id(), spank.job_array_task_id()) {
         (Ok(job), Ok(task)) if job != 0 && task < 0xffff_fff0 => Some((job, task)),
@@ -110,6 +121,8 @@ fn describe(spank: &SpankHandle, step_id: u32, options: &JobOptions) -> Result<S
         groups: spank.job_supplementary_gids().map_err(|_| "groups")?,
         image: options.image().cloned().ok_or("image")?,
         options: options.clone(),
+        given,
+        template,
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
     })

@@ -3,7 +3,8 @@
 use std::os::unix::ffi::OsStrExt as _;
 
 use slurm_k8s_core::option::JobOptions;
-use slurm_k8s_core::policy;
+use slurm_k8s_core::template::Template;
+use slurm_k8s_core::{policy, profile};
 use slurm_spank::{Context, SpankHandle};
 
 use crate::options::{self, Inherited};
@@ -31,7 +32,23 @@ fn allowed(options: &JobOptions) -> Result<(), ()> {
     let Ok(config) = node::config() else {
         return Ok(());
     };
-    policy::check(&config, options, SOMEBODY).map_err(|error| report::message(&error.to_string(), Some(&error.hint())))
+    policy::check(&config, options, SOMEBODY)
+        .map_err(|error| report::message(&error.to_string(), Some(&error.hint())))?;
+    if !options.wants_pod() {
+        return Ok(());
+    }
+    let (_, template) =
+        profile::resolve(&config, options).map_err(|error| report::message(&error.to_string(), Some(&error.hint())))?;
+    // The node needs to read it; this host perhaps has none.
+    let text = template.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    if let (Some(path), Some(text)) = (template, text)
+        && let Err(error) = Template::parse(&text)
+    {
+        let message = format!("the Pod template {} cannot be used: {error}", path.display());
+        report::message(&message, Some("ask the site's admin to mend it"));
+        return Err(());
+    }
+    Ok(())
 }
 
 /// Just before srun launches the step: the command must be the image's, and reach the node through the shim.

@@ -2,7 +2,7 @@
 //! here: Slurm counts links to /dev/null, Kubernetes an extended resource, and the variables are what a GPU runtime reads.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, Changed, NODE1, Ran, alone, image, in_image, no_pod_of, scratch, until};
+use e2e::{ALICE, Changed, NODE1, Ran, alone, in_image, no_pod_of, scratch, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 /// What the container was started with: the GPU runtime's word.
@@ -53,7 +53,8 @@ fn each_task_sees_its_own_by_the_containers_numbers() {
         lines
     };
     let first = First::takes_gpu_0();
-    assert_eq!(tasks(&["-n1", "--gres=gpu:3", "--gpu-bind=map_gpu:2"]), ["0 3 2"]);
+    let masks = ["-n2", "--overcommit", "--gres=gpu:3", "--gpu-bind=mask_gpu:0x8,0x6"];
+    assert_eq!(tasks(&masks), ["0 3 2", "1 1,2 0,1"]);
     drop(first);
     assert_eq!(tasks(&["-n2", "--gpus-per-task=1"]), ["0 0 0", "1 1 1"]);
     assert_eq!(tasks(&["-n2", "--gres=gpu:2", "--gpu-bind=map_gpu:1,0"]), ["0 1 1", "1 0 0"]);
@@ -113,21 +114,22 @@ fn another_runtime_behind_ours_reads_the_gpus() {
     const NEXT: &str = "/etc/slurm/k8s-next-runtime";
     const PROGRAM: &str = "/usr/local/bin/stand-in-runtime";
     const CALLS: &str = "/run/stand-in-runtime.calls";
+    struct Gone;
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            let _ = NODE1.run(&["rm", "-f", NEXT, PROGRAM, CALLS]);
+        }
+    }
     let _alone = alone();
+    let _gone = Gone;
     // As nvidia-container-runtime does it: on `create` it reads the container's environment, then runc has its turn.
     let program = format!(
         "#!/bin/sh\nfor word; do [ \"$last\" = --bundle ] && grep -o '\"NVIDIA_VISIBLE_DEVICES=[^\"]*\"' \"$word/config.json\" >> {CALLS}; last=$word; done\nexec runc \"$@\"\n"
     );
     let _ = NODE1.run_with(&["tee", PROGRAM], program.as_bytes()).ok();
     let _ = NODE1.run(&["chmod", "755", PROGRAM]).ok();
-    let _ = NODE1.run(&["rm", "-f", CALLS]).ok();
     let _ = NODE1.run_with(&["tee", NEXT], format!("{PROGRAM}\n").as_bytes()).ok();
     let ran = on_node1(&["--gres=gpu:1"], "echo $CUDA_VISIBLE_DEVICES");
-    let calls = NODE1.run(&["cat", CALLS]).text();
-    let _ = NODE1.run_with(&["tee", NEXT], b"/nonexistent\n").ok();
-    let failed = ALICE.run(&["srun", "-Q", "-w", "node1", &format!("--k8s-image={}", image("busybox")), "true"]);
-    let _ = NODE1.run(&["rm", "-f", NEXT, PROGRAM, CALLS]).ok();
     assert_eq!(ran.ok().text(), "0");
-    assert_eq!(calls, "\"NVIDIA_VISIBLE_DEVICES=0\"");
-    assert!(failed.errors().contains("/nonexistent"), "{}", failed.errors());
+    assert_eq!(NODE1.run(&["cat", CALLS]).text(), "\"NVIDIA_VISIBLE_DEVICES=0\"");
 }

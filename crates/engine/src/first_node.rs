@@ -87,28 +87,24 @@ pub struct Sought {
     pub own: Created,
 }
 
-/// What a Pod has told for good.
-enum Answer {
-    Address(String),
-    /// It ended without one.
-    None,
-}
-
-impl Answer {
-    fn address(self) -> Option<String> {
-        match self {
-            Self::Address(address) => Some(address),
-            Self::None => None,
-        }
+/// Looks for the address; none if that Pod has ended without one.
+pub async fn find(pods: &Pods, sought: &Sought, patience: Duration) -> Result<Option<String>, Refusal> {
+    match timeout(patience, look(pods, sought)).await {
+        Ok(Seen::At(address)) => Ok(Some(address)),
+        Ok(Seen::Ended) => Ok(None),
+        Err(_) => Err(refusal::no_meeting(&sought.name)),
     }
 }
 
-/// Looks for the address; none if that Pod has ended without one.
-pub async fn find(pods: &Pods, sought: &Sought, patience: Duration) -> Result<Option<String>, Refusal> {
-    timeout(patience, look(pods, sought)).await.map_err(|_| refusal::no_meeting(&sought.name))
+/// What there is to know of that Pod.
+enum Seen {
+    /// It can be met here.
+    At(String),
+    /// It has ended, and nobody knows where it was.
+    Ended,
 }
 
-async fn look(pods: &Pods, sought: &Sought) -> Option<String> {
+async fn look(pods: &Pods, sought: &Sought) -> Seen {
     let mut pause = PAUSE;
     let mut again = false;
     loop {
@@ -116,16 +112,16 @@ async fn look(pods: &Pods, sought: &Sought) -> Option<String> {
             Err(error) => log::debug!("the first node's Pod cannot be looked for: {error}"),
             Ok((found, version)) => {
                 if let Some(answer) = found.iter().find_map(answer) {
-                    return answer.address();
+                    return answer;
                 }
                 let absent = found.is_empty();
                 if absent && again && was_there(pods, sought).await {
-                    return None;
+                    return Seen::Ended;
                 }
                 let followed = follow(pods, &sought.labels, &version);
                 let answer = if absent { timeout(pause, followed).await.ok().flatten() } else { followed.await };
                 if let Some(answer) = answer {
-                    return answer.address();
+                    return answer;
                 }
             }
         }
@@ -137,7 +133,7 @@ async fn look(pods: &Pods, sought: &Sought) -> Option<String> {
 
 /// Waits for what the Pod tells; none if the watch breaks. It starts from a list's version: etcd before 3.4.25 cannot tell
 /// a watch what is there already.
-async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Answer> {
+async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Seen> {
     let params = WatchParams::default().labels(labels);
     let stream = match pods.watch(&params, version).await {
         Ok(stream) => stream,
@@ -154,7 +150,7 @@ async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Answer> {
                     return Some(answer);
                 }
             }
-            WatchEvent::Deleted(pod) => return Some(address(&pod).map_or(Answer::None, Answer::Address)),
+            WatchEvent::Deleted(pod) => return Some(address(&pod).map_or(Seen::Ended, Seen::At)),
             WatchEvent::Bookmark(_) => {}
             WatchEvent::Error(_) => return None,
         }
@@ -167,10 +163,10 @@ fn address(pod: &Pod) -> Option<String> {
 }
 
 /// What this version of the Pod tells for good: its address, or that it has ended without one.
-fn answer(pod: &Pod) -> Option<Answer> {
+fn answer(pod: &Pod) -> Option<Seen> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let ended = matches!(phase, Some("Succeeded" | "Failed"));
-    address(pod).map(Answer::Address).or(ended.then_some(Answer::None))
+    address(pod).map(Seen::At).or(ended.then_some(Seen::Ended))
 }
 
 /// Whether the kubelet has written about such a Pod, which is nowhere to be seen.

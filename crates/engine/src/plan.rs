@@ -14,6 +14,7 @@ use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::option::JobOptions;
 use slurm_k8s_core::option::mount::MountRequest;
 use slurm_k8s_core::pod::{PodRequest, WayIn, build};
+use slurm_k8s_core::template::Template;
 use slurm_k8s_core::{label, name, policy};
 
 use crate::mounts::Rules;
@@ -49,8 +50,12 @@ pub struct Step {
     pub groups: Vec<u32>,
     /// The image.
     pub image: ImageRef,
-    /// The user's options.
+    /// What holds: the user's options, and the profile's below them.
     pub options: JobOptions,
+    /// The user's alone: what the site's policy is about.
+    pub given: JobOptions,
+    /// The admin's Pod template.
+    pub template: Option<PathBuf>,
     /// The memory that Slurm allocated on this node, in bytes.
     pub memory_bytes: Option<u64>,
     /// The batch script in slurmd's spool.
@@ -75,11 +80,23 @@ pub fn check_node(config: &Config) -> Result<(), Refusal> {
 
 /// Refuses what the site does not allow; the submitting side was perhaps never asked.
 pub fn check_policy(config: &Config, step: &Step) -> Result<(), Refusal> {
-    policy::check(config, &step.options, step.uid).map_err(|error| Refusal {
+    policy::check(config, &step.given, step.uid).map_err(|error| Refusal {
         code: exit_code::OPTION,
         message: error.to_string(),
         hint: Some(error.hint()),
     })
+}
+
+/// Reads the admin's Pod template, if there is one.
+pub fn template(step: &Step) -> Result<Option<Template>, Refusal> {
+    let Some(path) = &step.template else { return Ok(None) };
+    let refused = |reason: String| Refusal {
+        code: exit_code::SITE,
+        message: format!("the Pod template {} cannot be used: {reason}", path.display()),
+        hint: Some("ask the site's admin to mend it".into()),
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    Template::parse(&text).map(Some).map_err(|error| refused(error.to_string()))
 }
 
 /// The namespace of the step's Pod.
@@ -164,12 +181,23 @@ fn gpu_runtime(config: &Config, step: &Step) -> BTreeMap<String, String> {
 /// Whose rights the user's own mounts are opened with, and where they may come from.
 pub fn rules(config: &Config, step: &Step) -> Rules {
     let home = login(step.uid).map(|user| user.dir);
+    // The user's own list replaces the profile's.
+    let of_profile = step.options.mounts().iter().filter(|_| step.given.mounts().is_empty());
+    let of_profile = of_profile.map(|mount| &mount.source);
     Rules {
         user: user_name(step.uid),
         uid: step.uid,
         gid: step.gid,
         groups: step.groups.clone(),
-        allowed: config.pod.mounts.iter().chain(&config.policy.mounts).chain(&home).cloned().collect(),
+        allowed: config
+            .pod
+            .mounts
+            .iter()
+            .chain(&config.policy.mounts)
+            .chain(&home)
+            .chain(of_profile)
+            .cloned()
+            .collect(),
         site: config.pod.mounts.clone(),
     }
 }

@@ -117,6 +117,7 @@ impl Open {
 fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     plan::check_node(&config)?;
     plan::check_policy(&config, step)?;
+    let template = plan::template(step)?;
     let on_node = |error: RunDirError| on_node(&error);
     let (nonce, token) = (random().map_err(on_node)?, random().map_err(on_node)?);
     let name = name::pod(step.job_id, step.step_id, step.node_index);
@@ -142,7 +143,10 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             refusal::mounts(&error)
         })?;
     let grant = plan::grant(&config, step, &name, &nonce, &path, granted);
-    let pod = plan::pod(&config, step, &grant);
+    let mut pod = plan::pod(&config, step, &grant);
+    if let Some(template) = template {
+        pod = template.under(pod);
+    }
     if config.kubernetes.way == Way::HostPath {
         run_dir.write_identity(&grant).map_err(on_node)?;
     }

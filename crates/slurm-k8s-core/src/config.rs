@@ -1,11 +1,13 @@
 //! `/etc/slurm/k8s.toml`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::choice::{Batch, Io, Network, Pull, SignalScope, Way};
+use crate::profile::Profile;
 use crate::user_namespace;
 
 mod check;
@@ -38,6 +40,8 @@ pub struct Config {
     pub signal: Signals,
     /// The node's log.
     pub log: Log,
+    /// Options under a name.
+    pub profiles: BTreeMap<String, Profile>,
 }
 
 /// `[kubernetes]`.
@@ -122,6 +126,8 @@ pub struct Pods {
     pub network: Network,
     /// Whether tasks get the variables to meet by.
     pub rendezvous: bool,
+    /// The admin's Pod template.
+    pub template: Option<PathBuf>,
 }
 
 /// `[gres]`.
@@ -190,6 +196,20 @@ impl Config {
             shown: fault.shown,
             reason: fault.reason,
         })?;
+        for (name, profile) in &config.profiles {
+            let section = format!("profiles.{name}");
+            if !crate::option::is_name(name) {
+                let reason = format!("{section}: is not a name: at most 63 of a-z, 0-9 and '-'");
+                return Err(ConfigError::Value { line: lines.line(&section), reason });
+            }
+            profile.options().map_err(|(key, error)| {
+                let reason = error.to_string();
+                // The key stands in front of it anyway.
+                let reason = reason.split_once(": ").map_or(reason.clone(), |(_, reason)| reason.to_owned());
+                let key = format!("{section}.{key}");
+                ConfigError::Value { line: lines.line(&key), reason: format!("{key}: {reason}") }
+            })?;
+        }
         Ok(config)
     }
 }
@@ -205,6 +225,7 @@ impl Default for Config {
             policy: Policy::default(),
             signal: Signals::default(),
             log: Log::default(),
+            profiles: BTreeMap::new(),
         }
     }
 }
@@ -250,6 +271,7 @@ impl Default for Pods {
             pull: Pull::Missing,
             network: Network::Pod,
             rendezvous: true,
+            template: None,
         }
     }
 }

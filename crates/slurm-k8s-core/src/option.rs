@@ -23,8 +23,9 @@ pub use given::{Given, Origin};
 use mount::MountRequest;
 pub use table::{
     BATCH, ENTRYPOINT, ENV, IMAGE, IO, KEEP, MOUNT_HOME, MOUNTS, NAMESPACE, NETWORK, OPTIONS, OptionSpec,
-    PRIORITY_CLASS, PULL, READONLY, SHM_SIZE, WORKDIR,
+    PRIORITY_CLASS, PROFILE, PULL, READONLY, SHM_SIZE, WORKDIR,
 };
+pub(crate) use value::is_name;
 pub use value::{Kind, NO_IMAGE, Value};
 use variable::Variable;
 
@@ -59,7 +60,8 @@ impl JobOptions {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, OptionError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let image = table::find(IMAGE).is_some_and(|(spec, _)| variable(spec.env).is_some());
+        let image =
+            [IMAGE, PROFILE].iter().filter_map(|name| table::find(name)).any(|(spec, _)| variable(spec.env).is_some());
         if given.is_switched_off() || !(image || given.wants_pod() || inherited.wants_pod()) {
             given.validate()?;
             return Ok(given.clone().over(inherited));
@@ -84,16 +86,23 @@ impl JobOptions {
     /// that it switches off.
     fn validate(&self) -> Result<(), OptionError> {
         let first = OPTIONS.iter().find(|spec| self.0.contains_key(spec.name));
-        match first.filter(|spec| spec.name != IMAGE) {
+        match first.filter(|spec| spec.name != IMAGE && spec.name != PROFILE) {
             Some(option) => Err(OptionError::WithoutImage { given: Given { option, origin: Origin::CommandLine } }),
             None => Ok(()),
         }
     }
 
-    /// Whether there is an image, so that processes run in a Pod. A batch script also needs [`Batch::Pod`].
+    /// Whether processes run in a Pod: there is an image, or a profile that perhaps has one. A batch script also needs
+    /// [`Batch::Pod`].
     #[must_use]
     pub fn wants_pod(&self) -> bool {
-        self.image().is_some()
+        self.image().is_some() || (self.profile().is_some() && !self.is_switched_off())
+    }
+
+    /// `--k8s-profile`.
+    #[must_use]
+    pub fn profile(&self) -> Option<&str> {
+        self.name(PROFILE)
     }
 
     fn is_switched_off(&self) -> bool {

@@ -142,7 +142,7 @@ fn spec(request: &PodRequest) -> PodSpec {
         WayIn::HostPath { grant, .. } => {
             let (volumes, mounts) = host_path::volumes(grant);
             container.volume_mounts = Some(mounts);
-            container.env = Some(host_path::environment(grant));
+            container.env.get_or_insert_default().extend(host_path::environment(grant));
             (None, Some(volumes))
         }
     };

@@ -84,16 +84,16 @@ impl PolicyError {
     }
 }
 
-/// Checks a job's options against the site's policy. What the admin has configured as default needs no permission.
+/// Checks the options that a user has given against the site's policy. What the admin has configured as default, or in a
+/// profile, needs no permission.
 pub fn check(config: &Config, options: &JobOptions, uid: u32) -> Result<(), PolicyError> {
-    let Some(image) = options.image() else {
-        return Ok(());
-    };
     let policy = &config.policy;
     if uid == 0 && !policy.root {
         return Err(PolicyError::Root);
     }
-    check_image(policy, image)?;
+    if let Some(image) = options.image() {
+        check_image(policy, image)?;
+    }
     let folders: Vec<_> = config.pod.mounts.iter().chain(&policy.mounts).cloned().collect();
     let inside = |source: &Path| folders.iter().any(|folder| source.starts_with(folder));
     if let Some(mount) = options.mounts().iter().find(|mount| !inside(&mount.source)) {

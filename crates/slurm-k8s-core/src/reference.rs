@@ -25,7 +25,7 @@ pub fn pages() -> [(&'static str, String); 6] {
 
 fn options() -> String {
     let mut text = format!(
-        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
+        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment, which beats a profile (`--k8s-profile`), which beats the site's config. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
     );
     for spec in OPTIONS {
         let name = spec.name;
@@ -55,6 +55,10 @@ fn config() -> String {
         }
         let default = key.default.map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
         let _ = writeln!(text, "| `{name}` | {} | {default} | {} |", key.kind, key.doc);
+    }
+    text.push_str("\n## `[profiles.NAME]`\n\nOptions under a name, for `--k8s-profile=NAME`. They hold where the user gives nothing else, and need no permission in `[policy]`. `template` is a file in place of `pod.template`.\n\n| key | option |\n|---|---|\n| `template` | |\n");
+    for (name, spec) in crate::profile::keys() {
+        let _ = writeln!(text, "| `{name}` | `--{}` |", spec.name);
     }
     text
 }

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use slurm_k8s_core::grant::{Grant, Identity, Mount};
 use slurm_k8s_core::name;
 use slurm_k8s_core::pod::{Network, PodRequest, Pull, WayIn, build};
+use slurm_k8s_core::template::Template;
 
 mod golden_file;
 
@@ -43,7 +45,11 @@ fn batch() -> PodRequest {
 }
 
 fn check(case: &str, request: &PodRequest) {
-    let text = serde_json::to_string_pretty(&build(request)).unwrap() + "\n";
+    check_pod(case, &build(request));
+}
+
+fn check_pod(case: &str, pod: &Pod) {
+    let text = serde_json::to_string_pretty(pod).unwrap() + "\n";
     golden_file::check(&format!("tests/golden/{case}.json"), &text);
 }
 
@@ -149,4 +155,12 @@ fn by_volumes_of_the_node() {
     };
     let way = WayIn::HostPath { grant: Box::new(grant), strict_groups: true };
     check("host-path", &PodRequest { way, ..batch() });
+}
+
+/// What the site adds is there, and nothing of ours is changed.
+#[test]
+fn a_sites_template_is_under_ours() {
+    let template = Template::parse(include_str!("golden/template.yaml")).unwrap();
+    let step = PodRequest { name: name::pod(4711, 0, 0), step_id: 0, ..batch() };
+    check_pod("template", &template.under(build(&step)));
 }

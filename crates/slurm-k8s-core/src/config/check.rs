@@ -80,6 +80,10 @@ fn paths(config: &Config) -> Result<(), Fault> {
     ] {
         plain(key, path)?;
     }
+    let templates = config.profiles.values().filter_map(|profile| profile.template.as_ref());
+    for path in config.pod.template.iter().chain(templates) {
+        plain("pod.template", path)?;
+    }
     for path in &config.pod.mounts {
         plain("pod.mounts", path)?;
         let taken = [CONTAINER_RUN_DIR, "/proc", "/sys", "/dev"];

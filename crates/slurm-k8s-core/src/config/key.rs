@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, line_of};
+use crate::option::PROFILE;
+use crate::profile;
 use crate::shown::nearest;
 
 /// A row of the table.
@@ -155,8 +157,14 @@ pub const KEYS: &[Key] = &[
         "pod.rendezvous",
         "true, false",
         "true",
-        "Whether the tasks of `srun` get the variables to meet by (environment.md). On the other nodes of a step they start when the Pod on the first one has its address, about a second later.",
+        "Whether the tasks of `srun` get the variables to meet by (environment.md). On the other nodes of a step they start when the Pod on the first one has its address, up to a second later.",
     ),
+    Key {
+        name: "pod.template",
+        kind: "path",
+        default: None,
+        doc: "A Pod in YAML that is merged under ours, for example with tolerations, labels, `imagePullSecrets` or more variables of the container `job`. What we make holds where both say something. It must be readable on every host.",
+    },
     Key {
         name: "gres.gpu",
         kind: "name of an extended resource",
@@ -225,7 +233,19 @@ pub fn sample() -> String {
             None => writeln!(text, "#{name} = \"\""),
         };
     }
+    text.push_str(&format!("\n# Options under a name, for --{PROFILE}=NAME.\n#[profiles.gpu1]\n"));
+    for (name, spec) in profile::keys() {
+        text.push_str(&format!("# --{}: {}\n#{name} = \"\"\n", spec.name, spec.usage));
+    }
+    text.push_str("# In place of pod.template.\n#template = \"\"\n");
     text
+}
+
+/// `profiles`, a profile, or one of its keys.
+fn in_profile(name: &str) -> bool {
+    let mut parts = name.splitn(3, '.');
+    let (first, _, key) = (parts.next(), parts.next(), parts.next());
+    first == Some("profiles") && key.is_none_or(|key| key == "template" || profile::option(key).is_some())
 }
 
 /// The keys of a text, with their lines from 1.
@@ -247,7 +267,9 @@ impl Lines {
 
     /// Refuses the first unknown key.
     pub(super) fn check_known(&self) -> Result<(), ConfigError> {
-        let known = |name: &str| KEYS.iter().any(|key| key.name == name) || sections().any(|s| s == name);
+        let known = |name: &str| {
+            KEYS.iter().any(|key| key.name == name) || sections().any(|section| section == name) || in_profile(name)
+        };
         let unknown = self.0.iter().filter(|(name, _)| !known(name));
         let Some((name, line)) = unknown.min_by_key(|(_, line)| **line) else {
             return Ok(());
@@ -275,6 +297,10 @@ fn sections() -> impl Iterator<Item = &'static str> {
 
 /// A key of the same last part in another section, or what is spelt most alike.
 fn nearest_key(name: &str) -> Option<&'static str> {
+    let alike_in = |key| nearest(key, profile::keys().map(|(_, spec)| spec.name.trim_start_matches("k8s-")));
+    if let Some(key) = name.strip_prefix("profiles.").and_then(|rest| Some(rest.split_once('.')?.1)) {
+        return alike_in(key);
+    }
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
     let moved = KEYS.iter().find(|key| last(key.name) == last(name));
     let alike = || nearest(name, KEYS.iter().map(|key| key.name).chain(sections()));

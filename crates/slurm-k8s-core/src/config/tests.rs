@@ -18,6 +18,7 @@ fn the_samples_values_are_the_defaults() {
 #[test]
 fn the_table_has_every_field_and_its_default() {
     let mut config = Config::default();
+    config.pod.template = Some("/etc/slurm/k8s-pod.yaml".into());
     config.kubernetes.node_name = Some("node".into());
     config.gres.gpu = Some("nvidia.com/gpu".into());
     let written = toml::to_string(&config).unwrap();

@@ -11,6 +11,8 @@ pub enum Origin {
     CommandLine,
     /// The option's variable in the environment.
     Environment,
+    /// A profile in the site's config.
+    Config,
 }
 
 /// An option where it was given; it is printed as it was written.
@@ -35,6 +37,7 @@ impl fmt::Display for Given {
         match self.origin {
             Origin::CommandLine => write!(f, "--{}", self.option.name),
             Origin::Environment => f.write_str(self.option.env),
+            Origin::Config => f.write_str(self.option.name.trim_start_matches("k8s-")),
         }
     }
 }

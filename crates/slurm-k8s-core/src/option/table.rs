@@ -5,6 +5,8 @@ use crate::choice::{Batch, Io, Network, Pull};
 
 /// `--k8s-image`.
 pub const IMAGE: &str = "k8s-image";
+/// `--k8s-profile`.
+pub const PROFILE: &str = "k8s-profile";
 /// `--k8s-batch`.
 pub const BATCH: &str = "k8s-batch";
 /// `--k8s-workdir`.
@@ -63,6 +65,15 @@ pub const OPTIONS: &[OptionSpec] = &[
         doc: "The image: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`. The job's processes run in a Pod on the node that Slurm chose. `none` switches off an image that was inherited, for example from `sbatch`.",
         env: "SLURM_K8S_IMAGE",
         default: "no Pod",
+    },
+    OptionSpec {
+        name: PROFILE,
+        kind: Kind::Name,
+        value: Some("NAME"),
+        usage: "options that the site has put together under this name",
+        doc: "One of the `[profiles.NAME]` in the site's config: its values hold for the options that are given in no other way. A profile that has an image does without `--k8s-image`.",
+        env: "SLURM_K8S_PROFILE",
+        default: "none",
     },
     OptionSpec {
         name: BATCH,

@@ -3,6 +3,7 @@ use super::*;
 /// One good value of each option.
 const GOOD: &[(&str, &str)] = &[
     ("k8s-image", "r.example/tool:1"),
+    ("k8s-profile", "gpu1"),
     ("k8s-batch", "host"),
     ("k8s-workdir", "/data/run 1"),
     ("k8s-mounts", "/data:/mnt/data:ro,/a\\:b:/c"),
@@ -190,11 +191,14 @@ fn an_environment_without_an_image_touches_no_job() {
 
 #[test]
 fn options_without_an_image_are_refused() {
-    for (name, value) in GOOD.iter().skip(1) {
+    // A profile perhaps has one.
+    for (name, value) in GOOD.iter().filter(|(name, _)| ![IMAGE, PROFILE].contains(name)) {
         let error = layered(&[(name, value)], &[], &[]).unwrap_err();
         assert_eq!(error.to_string(), format!("--{name} needs --k8s-image"));
     }
     assert!(layered(&[("k8s-image", "none"), ("k8s-io", "tee")], &[], &[]).is_ok());
+    assert!(layered(&[("k8s-profile", "a"), ("k8s-io", "tee")], &[], &[]).unwrap().wants_pod());
+    assert!(!layered(&[("k8s-image", "none")], &[("k8s-profile", "a")], &[]).unwrap().wants_pod());
 }
 
 #[test]

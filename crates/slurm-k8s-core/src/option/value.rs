@@ -125,7 +125,7 @@ fn size(text: &str) -> Option<u64> {
 }
 
 /// A DNS label, as namespaces and our profiles have it; also each part of a class's name.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (1..=63).contains(&text.len())
         && text.starts_with(word)

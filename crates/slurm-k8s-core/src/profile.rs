@@ -1,0 +1,160 @@
+//! Profiles: options that the admin has put together under a name, for `--k8s-profile=NAME`.
+//!
+//! A profile's values stand below what the user gives in any way. They are the admin's, so they need no permission.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::option::{IMAGE, JobOptions, OPTIONS, OptionError, OptionSpec, Origin, PROFILE};
+use crate::shown::nearest;
+
+/// `[profiles.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// In place of `pod.template`.
+    pub template: Option<PathBuf>,
+    /// Options by their names without `k8s-`, with `_` for `-`.
+    #[serde(flatten)]
+    settings: BTreeMap<String, Setting>,
+}
+
+/// A value as TOML has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Setting {
+    Text(String),
+    Switch(bool),
+    Number(u64),
+}
+
+/// A profile that cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// There is none of that name.
+    #[error("--{PROFILE}: there is no profile {name:?} here")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The profile that was probably meant.
+        nearest: Option<String>,
+        /// All there are.
+        known: Vec<String>,
+    },
+    /// Neither it nor the user names an image.
+    #[error("--{PROFILE}={name} names no image")]
+    NoImage {
+        /// The name.
+        name: String,
+    },
+}
+
+impl ProfileError {
+    /// How to mend it; one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unknown { nearest: Some(near), .. } => format!("did you mean --{PROFILE}={near}?"),
+            Self::Unknown { known, .. } if known.is_empty() => "leave it out: this site has no profiles".into(),
+            Self::Unknown { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::NoImage { .. } => format!("add --{IMAGE}=IMAGE"),
+        }
+    }
+}
+
+/// The option that a key of a profile stands for.
+#[must_use]
+pub fn option(key: &str) -> Option<&'static OptionSpec> {
+    keys().find(|(name, _)| name == key).map(|(_, spec)| spec)
+}
+
+/// The keys of a profile that are options.
+pub fn keys() -> impl Iterator<Item = (String, &'static OptionSpec)> {
+    let own = OPTIONS.iter().filter(|spec| spec.name != PROFILE);
+    own.map(|spec| (spec.name.trim_start_matches("k8s-").replace('-', "_"), spec))
+}
+
+impl Profile {
+    /// Its options; an error comes with the key.
+    pub fn options(&self) -> Result<JobOptions, (String, OptionError)> {
+        let mut options = JobOptions::default();
+        for (key, setting) in &self.settings {
+            let Some(spec) = option(key) else { continue };
+            let text = match setting {
+                Setting::Text(text) => text.clone(),
+                Setting::Switch(on) => if *on { "yes" } else { "no" }.to_owned(),
+                Setting::Number(number) => number.to_string(),
+            };
+            options.set(Origin::Config, spec.name, Some(text.as_bytes())).map_err(|error| (key.clone(), error))?;
+        }
+        Ok(options)
+    }
+}
+
+/// The options with those of their profile below them, and the Pod template that holds.
+pub fn resolve(config: &Config, options: &JobOptions) -> Result<(JobOptions, Option<PathBuf>), ProfileError> {
+    let Some(name) = options.profile() else {
+        return Ok((options.clone(), config.pod.template.clone()));
+    };
+    let profile = config.profiles.get(name).ok_or_else(|| ProfileError::Unknown {
+        name: name.to_owned(),
+        nearest: nearest(name, config.profiles.keys().map(String::as_str)).map(str::to_owned),
+        known: config.profiles.keys().cloned().collect(),
+    })?;
+    // The config was checked when it was read.
+    let options = options.clone().over(profile.options().unwrap_or_default());
+    if options.image().is_none() {
+        return Err(ProfileError::NoImage { name: name.to_owned() });
+    }
+    Ok((options, profile.template.clone().or_else(|| config.pod.template.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: &str = "pod.template = '/t'\n[profiles.gpu1]\nimage = 'a/b:1'\nshm_size = '8G'\nreadonly = true\n\
+                        [profiles.std]\npull = 'always'\ntemplate = '/std'";
+
+    fn resolved(given: &[(&str, &str)]) -> Result<(JobOptions, Option<PathBuf>), ProfileError> {
+        let mut options = JobOptions::default();
+        for (name, value) in given {
+            options.set(Origin::Environment, name, Some(value.as_bytes())).unwrap();
+        }
+        resolve(&Config::parse(SITE).unwrap(), &options)
+    }
+
+    #[test]
+    fn what_the_user_gives_stands_above_the_profile() {
+        let (options, template) = resolved(&[("k8s-profile", "gpu1"), ("k8s-shm-size", "1G")]).unwrap();
+        assert_eq!(options.image().unwrap().to_string(), "a/b:1");
+        assert_eq!((options.shm_bytes(), options.readonly()), (Some(1 << 30), Some(true)));
+        assert_eq!(template, Some("/t".into()));
+        assert_eq!(resolved(&[("k8s-profile", "std"), ("k8s-image", "c")]).unwrap().1, Some("/std".into()));
+    }
+
+    #[test]
+    fn a_profile_that_cannot_be_had_says_what_can() {
+        let error = resolved(&[("k8s-profile", "gpu"), ("k8s-image", "c")]).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), error.hint().as_str()),
+            ("--k8s-profile: there is no profile \"gpu\" here", "did you mean --k8s-profile=gpu1?")
+        );
+        assert_eq!(resolved(&[("k8s-profile", "std")]).unwrap_err().hint(), "add --k8s-image=IMAGE");
+    }
+
+    #[test]
+    fn a_wrong_profile_is_named_with_its_line() {
+        for (text, message) in [
+            ("[profiles.a]\nimage = 'x'\nshm_size = 'big'", "line 3: profiles.a.shm_size: \"big\" is not a size"),
+            ("[profiles.a]\nshmsize = '1G'", "line 2: there is no key profiles.a.shmsize"),
+            ("[profiles.a]\nprofile = 'b'", "line 2: there is no key profiles.a.profile"),
+            ("[profiles.'A B']\nimage = 'x'", "line 1: profiles.A B: is not a name"),
+        ] {
+            let error = Config::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{text}: {error}");
+        }
+    }
+}
