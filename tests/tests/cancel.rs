@@ -7,7 +7,7 @@ const CONFIG: &str = "/etc/slurm/k8s.toml";
 
 fn submit(options: &[&str]) -> String {
     let argv = ["sbatch", "--parsable", "--no-requeue", "-w", "node2", "--mem=100M", "--output=/dev/null"];
-    ALICE.run_with(&[&argv[..], options].concat(), b"#!/bin/bash\nsleep 4545\n").ok().text()
+    ALICE.run_with(&[&argv[..], options].concat(), b"#!/bin/sh\nsleep 4545\n").ok().text()
 }
 
 /// Waits until the engine's log has that phase of the job.

@@ -70,6 +70,13 @@ fn what_needs_the_runtime_is_refused() {
 }
 
 #[test]
+fn an_image_that_adds_groups_is_refused_before_anything_runs() {
+    let _alone = alone();
+    let _changed = by_volumes();
+    srun(&[&in_image("hostile")], &["true"], b"").fails(123, "groups");
+}
+
+#[test]
 fn elsewhere_a_node_makes_no_pod_with_volumes() {
     let _alone = alone();
     let way = "[kubernetes]\nway = \"host-path\"\n";

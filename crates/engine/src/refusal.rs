@@ -89,9 +89,16 @@ pub fn no_meeting(name: &str) -> Refusal {
 pub fn identity(slurm: &Ids, container: &Ids) -> Refusal {
     refusal(
         exit_code::NOT_STARTED,
-        format!("the container's identity is {container:?}, but Slurm's is {slurm:?}"),
-        Some("the RuntimeClass must use slurm-k8s-runtime on this node"),
+        format!("the container runs as {}, but Slurm's job as {}", shown(container), shown(slurm)),
+        Some(
+            "with kubernetes.way = \"runtime\", the RuntimeClass must use slurm-k8s-runtime on this node; with \"host-path\", the image's /etc/group may have no more groups for the user",
+        ),
     )
+}
+
+fn shown(ids: &Ids) -> String {
+    let groups: Vec<_> = ids.groups.iter().map(u32::to_string).collect();
+    format!("uid {} gid {} groups {}", ids.uid, ids.gid, groups.join(","))
 }
 
 /// Shim, agent and engine are of different releases.

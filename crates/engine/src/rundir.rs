@@ -39,8 +39,10 @@ pub struct RunDir {
     _lock: OwnedFd,
 }
 
-/// How long a sweep of the grants may take.
+/// How long a sweep may hold up who makes a folder or a grant.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How soon that is looked at again.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The listening ends of the link.
 #[derive(Debug)]
@@ -179,17 +181,21 @@ pub fn random() -> Result<String, RunDirError> {
 fn make_locked(path: &Path) -> Result<OwnedFd, RunDirError> {
     let deadline = Instant::now() + SWEEP;
     loop {
-        let gone = |error: &RunDirError| error.source.kind() == std::io::ErrorKind::NotFound;
-        match make_dir(path, 0o711) {
-            // A sweep took it before its mode was set.
-            Err(error) if gone(&error) && Instant::now() <= deadline => continue,
-            made => made?,
+        match DirBuilder::new().mode(0o711).create(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failed("make the folder", path)(error));
+            }
+            _ => {}
         }
         match lock(path) {
-            Ok(lock) => return Ok(lock),
+            Ok(lock) => {
+                // The umask may have taken bits away.
+                let mode = rustix::fs::fchmod(&lock, rustix::fs::Mode::from_raw_mode(0o711));
+                return mode.map(|()| lock).map_err(|error| failed("set the mode of", path)(error.into()));
+            }
             Err(error) if Instant::now() > deadline => return Err(failed("lock", path)(error.into())),
             // A sweep has it, or has just taken it away.
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => std::thread::sleep(PAUSE),
         }
     }
 }
@@ -211,7 +217,7 @@ fn share(grants: &Path) -> Result<OwnedFd, RunDirError> {
         if Instant::now() > deadline {
             return Err(failed("lock", grants)(error.into()));
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(PAUSE);
     }
     Ok(folder)
 }
