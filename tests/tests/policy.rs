@@ -98,14 +98,25 @@ fn odd_values_are_values_or_refused() {
     let value = "--- {kind: Pod} $(id) ${HOME} `id` '\" {{.}} \u{fffd}";
     let option = format!("--k8s-env=ODD={value}");
     let name = "$(id); \"x\": {}\n# ,=";
-    let argv =
-        ["srun", "-Q", "-J", name, "-w", "node1", &in_image("busybox"), &option, "printenv", "ODD", "SLURM_JOB_NAME"];
+    let argv = [
+        "srun",
+        "-Q",
+        "-J",
+        name,
+        "-w",
+        "node1",
+        &in_image("busybox"),
+        &option,
+        "sh",
+        "-c",
+        "echo \"$ODD\"; echo \"$SLURM_JOB_NAME\"",
+    ];
     let text = ALICE.run(&argv).ok().text();
     assert_eq!(text, format!("{value}\n{name}"));
     let ran = ALICE.run(&["srun", "-w", "node1", &in_image("busybox"), "--k8s-workdir=/no\n\u{1b}[31m: there", "true"]);
     ran.fails(1, "control character");
     assert!(!ran.errors().contains('\u{1b}'), "{}", ran.errors());
     let long = format!("--k8s-env=LONG={}", "x".repeat(100_000));
-    let argv = ["srun", "-Q", "-w", "node1", &in_image("busybox"), &long, "sh", "-c", "printenv LONG | wc -c"];
-    assert_eq!(ALICE.run(&argv).ok().text(), "100001");
+    let argv = ["srun", "-Q", "-w", "node1", &in_image("busybox"), &long, "sh", "-c", "printf %s \"$LONG\" | wc -c"];
+    assert_eq!(ALICE.run(&argv).ok().text(), "100000");
 }
