@@ -143,7 +143,11 @@ fn slurm_conf() -> PathBuf {
 
 /// If not, what the environment says of GPUs is only the user's word.
 fn slurm_has_gpus() -> bool {
-    std::fs::read_to_string(slurm_conf()).is_ok_and(|text| gres::has_gpus(&text))
+    let conf = slurm_conf();
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let beside = |name: &str| conf.parent().map(|folder| folder.join(name)).unwrap_or_default();
+    let text = read(conf.clone());
+    gres::has_gpus(&text) || gres::includes(&text).any(|name| gres::has_gpus(&read(beside(name))))
 }
 
 fn scope(config: &Config) -> Scope {

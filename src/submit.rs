@@ -29,14 +29,14 @@ pub fn check(spank: &SpankHandle, inherited: &Inherited) -> Result<(), ()> {
 fn allowed(options: &JobOptions) -> Result<(), ()> {
     // Whose job it becomes is not known here (`sbatch --uid`), but root's only if root asks.
     const SOMEBODY: u32 = u32::MAX;
+    if !options.wants_pod() {
+        return Ok(());
+    }
     let Ok(config) = node::config() else {
         return Ok(());
     };
     policy::check(&config, options, SOMEBODY)
         .map_err(|error| report::message(&error.to_string(), Some(&error.hint())))?;
-    if !options.wants_pod() {
-        return Ok(());
-    }
     let (_, template) =
         profile::resolve(&config, options).map_err(|error| report::message(&error.to_string(), Some(&error.hint())))?;
     // The node needs to read it; this host perhaps has none.

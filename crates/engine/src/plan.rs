@@ -87,6 +87,18 @@ pub fn check_policy(config: &Config, step: &Step) -> Result<(), Refusal> {
     })
 }
 
+/// Refuses GPUs of which nobody knows which they are: the container would have none.
+pub fn check_gpus(config: &Config, step: &Step) -> Result<(), Refusal> {
+    if config.gres.gpu.is_some() || config.gres.variables.is_empty() || !step.gpus.nameless() {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: exit_code::SITE,
+        message: format!("Slurm gave the step {} GPUs here, but does not tell which", step.gpus.count()),
+        hint: Some("ask the site's admin: gres.conf needs File= for them, or k8s.toml gres.gpu".into()),
+    })
+}
+
 /// Reads the admin's Pod template, if there is one.
 pub fn template(step: &Step) -> Result<Option<Template>, Refusal> {
     let Some(path) = &step.template else { return Ok(None) };

@@ -7,6 +7,8 @@
 const OF_STEP: &str = "SLURM_STEP_GPUS";
 /// As [`OF_STEP`].
 const OF_JOB: &str = "SLURM_JOB_GPUS";
+/// How many there are, also if Slurm cannot tell which.
+const COUNT: &str = "SLURM_GPUS_ON_NODE";
 /// What tells the nodes' GPUs by their own names, for parts of one (MIG).
 const BY_NAME: &str = "CUDA_VISIBLE_DEVICES";
 /// What programs read: numbers within the container.
@@ -20,6 +22,8 @@ pub const NONE: &str = "void";
 pub struct Gpus {
     /// Whether it is a batch script.
     batch: bool,
+    /// How many.
+    count: usize,
     /// By their numbers on the node.
     numbers: Vec<u32>,
     /// By their names, if Slurm knows such.
@@ -32,7 +36,13 @@ impl Gpus {
         let numbers = numbers(&variable(source(batch)).unwrap_or_default());
         let names: Vec<_> = variable(BY_NAME).unwrap_or_default().split(',').map(str::to_owned).collect();
         let by_name = names.len() == numbers.len() && names.iter().all(|name| is_name(name));
-        Self { batch, names: (by_name && !numbers.is_empty()).then_some(names), numbers }
+        let counted = variable(COUNT).and_then(|count| count.parse().ok()).unwrap_or(0);
+        Self {
+            batch,
+            count: if numbers.is_empty() { counted } else { numbers.len() },
+            names: (by_name && !numbers.is_empty()).then_some(names),
+            numbers,
+        }
     }
 
     /// Slurm's variable with a task's own.
@@ -44,7 +54,13 @@ impl Gpus {
     /// How many.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.numbers.len()
+        self.count
+    }
+
+    /// Whether Slurm says how many, but not which: gres.conf has no devices for them.
+    #[must_use]
+    pub fn nameless(&self) -> bool {
+        self.count > 0 && self.numbers.is_empty()
     }
 
     /// What the GPU runtime is told.
@@ -107,6 +123,14 @@ pub fn has_gpus(slurm_conf: &str) -> bool {
     types.flat_map(|(_, types)| types.split(',')).any(|name| name.trim() == "gpu")
 }
 
+/// The files that a slurm.conf includes.
+pub fn includes(slurm_conf: &str) -> impl Iterator<Item = &str> {
+    slurm_conf.lines().filter_map(|line| {
+        let (word, file) = line.split('#').next()?.trim().split_once(char::is_whitespace)?;
+        word.eq_ignore_ascii_case("include").then(|| file.trim())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,5 +170,15 @@ mod tests {
     fn slurm_conf_tells_whether_slurm_knows_gpus() {
         assert!(has_gpus("ClusterName=a\ngrestypes = nic, gpu # x\n"));
         assert!(!has_gpus("#GresTypes=gpu\nGresTypes=nic\n"));
+        let files: Vec<_> =
+            includes("Include  /etc/slurm/a.conf # x\n#include b\ninclude c.conf\nIncluded=1\n").collect();
+        assert_eq!(files, ["/etc/slurm/a.conf", "c.conf"]);
+    }
+
+    #[test]
+    fn slurm_may_know_the_number_only() {
+        let step = gpus(false, &[(COUNT, "2")]);
+        assert_eq!((step.count(), step.nameless(), step.for_runtime().as_str()), (2, true, NONE));
+        assert!(!gpus(false, &[(COUNT, "2"), (OF_STEP, "0,1")]).nameless());
     }
 }

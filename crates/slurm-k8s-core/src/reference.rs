@@ -56,7 +56,7 @@ fn config() -> String {
         let default = key.default.map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
         let _ = writeln!(text, "| `{name}` | {} | {default} | {} |", key.kind, key.doc);
     }
-    text.push_str("\n## `[profiles.NAME]`\n\nOptions under a name, for `--k8s-profile=NAME`. They hold where the user gives nothing else, and need no permission in `[policy]`. `template` is a file in place of `pod.template`.\n\n| key | option |\n|---|---|\n| `template` | |\n");
+    text.push_str("\n## `[profiles.NAME]`\n\nOptions under a name, for `--k8s-profile=NAME`. They hold where the user gives nothing else, and need no permission in `[policy]`: whoever may submit may use each of them, also with another image. `template` is a file in place of `pod.template`.\n\n| key | option |\n|---|---|\n| `template` | |\n");
     for (name, spec) in crate::profile::keys() {
         let _ = writeln!(text, "| `{name}` | `--{}` |", spec.name);
     }

@@ -175,7 +175,7 @@ pub const KEYS: &[Key] = &[
         "gres.variables",
         "list of names",
         r#"["NVIDIA_VISIBLE_DEVICES", "AMD_VISIBLE_DEVICES"]"#,
-        "The container's variables in which a GPU runtime behind `slurm-k8s-runtime` reads the GPUs. They are always set, whatever the image says: `void` without GPUs.",
+        "The container's variables in which a GPU runtime behind `slurm-k8s-runtime` reads the GPUs. They are always set, whatever the image says: `void` without GPUs. An empty list leaves them to the image.",
     ),
     key(
         "policy.images",
