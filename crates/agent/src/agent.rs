@@ -74,14 +74,20 @@ impl Agent {
             self.reap()?;
             self.report()?;
             let (linked, signalled) = self.wait(None)?;
-            while let Some(received) = slurm_k8s_posix::next_signal(&self.signals).filter(|_| signalled) {
-                // The kubelet's TERM: the job decides what it does with it.
-                if forwarded(received.signo) {
-                    self.tasks.values().for_each(|task| task.signal(received.signo));
-                }
+            if signalled {
+                self.take_signals();
             }
             if linked && !self.link.read()? {
                 return Ok(());
+            }
+        }
+    }
+
+    /// The kubelet's TERM: the job decides what it does with it.
+    fn take_signals(&self) {
+        while let Some(received) = slurm_k8s_posix::next_signal(&self.signals) {
+            if forwarded(received.signo) {
+                self.tasks.values().for_each(|task| task.signal(received.signo));
             }
         }
     }
