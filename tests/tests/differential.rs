@@ -92,7 +92,8 @@ const SRUN: &[Case] = &[
     sh("working directory", &["pwd"]),
     sh("soft limits", &["bash", "-c", "for l in c d f l n s t u v; do ulimit -S -$l; done"]),
     sh("hard limits", &["bash", "-c", "for l in c d f l n s t u v; do ulimit -H -$l; done"]),
-    sh("cpu mask", &["bash", "-c", "grep Cpus_allowed_list /proc/self/status; nproc"]),
+    // Which ones depends on what else runs: resources.rs compares the mask on a whole node.
+    sh("number of cores", &["bash", "-c", "grep -c Cpus_allowed_list /proc/self/status; nproc"]),
     sh("signals blocked and ignored", &["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"]),
     sh("nice", &["nice"]),
     sh("ranks", &["bash", "-c", "echo $SLURM_PROCID $SLURM_LOCALID $SLURM_NTASKS $SLURM_NODEID $SLURMD_NODENAME"]),

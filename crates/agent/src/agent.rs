@@ -188,14 +188,14 @@ impl Agent {
         Ok(())
     }
 
-    /// Tells the ends of tasks whose output is complete.
+    /// Tells the ends of tasks whose output is complete. Asked once for each: it can become complete at any moment, and
+    /// one that was not told must stay.
     fn report(&mut self) -> Result<(), LinkError> {
-        for task in self.tasks.values().filter(|task| task.complete()) {
+        for (_, task) in self.tasks.extract_if(.., |_, task| task.complete()) {
             for message in task.last_words() {
                 self.link.send(&message, Vec::new())?;
             }
         }
-        self.tasks.retain(|_, task| !task.complete());
         Ok(())
     }
 
