@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Message, Refusal};
-use slurm_k8s_core::exit_code;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -24,6 +23,7 @@ use crate::standstill::{Change, Standstill};
 use crate::sweep;
 use crate::task::Task;
 
+mod observed;
 mod said;
 
 /// How long the kubelet has to say why a container ended without a word from the agent.
@@ -341,41 +341,6 @@ impl<'a> Hub<'a> {
                 Some(refusal) => self.refuse(refusal),
                 None if broke => self.refuse(refusal::protocol("the agent")),
                 None => self.post_mortem = Some(Instant::now() + POST_MORTEM),
-            }
-        }
-    }
-
-    fn observed(&mut self, observed: Observed) {
-        match observed {
-            Observed::Phase(text) => {
-                self.journal.write("pod", &[("state", Value::from(text.as_str()))]);
-                self.state = text;
-            }
-            Observed::Notice(text) => {
-                self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
-                for (task, state) in &self.tasks {
-                    state.tell(Message::Notice { task: *task, text: text.clone() });
-                }
-                self.notice = Some(text);
-            }
-            Observed::Leaving(refusal) => {
-                self.journal.write("leaving", &[("message", Value::from(refusal.message.as_str()))]);
-                self.leaving = Some(refusal);
-            }
-            Observed::Failed(mut refusal) => {
-                if !self.agent_seen {
-                    refusal = self.leaving.take().unwrap_or(refusal);
-                    // Nothing runs before the agent is there.
-                    if refusal.code == exit_code::LOST {
-                        refusal.code = exit_code::NOT_STARTED;
-                    }
-                }
-                if !self.agent_seen || self.post_mortem.is_some() {
-                    self.post_mortem = None;
-                    self.refuse(refusal);
-                } else {
-                    self.failure = Some(refusal);
-                }
             }
         }
     }
