@@ -208,6 +208,23 @@ fn shown(bytes: &[u8]) -> String {
     format!("{} bytes: {short:?}", bytes.len())
 }
 
+/// What differs, a line each.
+fn compare(case: &Case, plain: &Ran, pod: &Ran) -> Vec<String> {
+    let mut different = Vec::new();
+    if plain.code != pod.code {
+        different.push(format!("exit: plain {:?}, Pod {:?}", plain.code, pod.code));
+    }
+    if plain.stdout != pod.stdout {
+        different.push(format!("stdout: plain {}, Pod {}", shown(&plain.stdout), shown(&pod.stdout)));
+    }
+    if case.differs != Stderr && by_speaker(&plain.stderr) != by_speaker(&pod.stderr) {
+        different.push(format!("stderr: plain {}, Pod {}", shown(&plain.stderr), shown(&pod.stderr)));
+    } else if plain.code != pod.code {
+        different.push(format!("stderr of the Pod: {}", shown(&pod.stderr)));
+    }
+    different
+}
+
 #[test]
 fn srun_in_a_pod_is_srun() {
     let image = in_image("userland");
@@ -217,17 +234,13 @@ fn srun_in_a_pod_is_srun() {
         let case = &SRUN[at];
         let plain = srun(case, None, &format!("{prefix}-{at:02}-plain"));
         let pod = srun(case, Some(&image), &format!("{prefix}-{at:02}-pod"));
-        let mut different = Vec::new();
-        if plain.code != pod.code {
-            different.push(format!("exit: plain {:?}, Pod {:?}", plain.code, pod.code));
-        }
-        if plain.stdout != pod.stdout {
-            different.push(format!("stdout: plain {}, Pod {}", shown(&plain.stdout), shown(&pod.stdout)));
-        }
-        if case.differs != Stderr && by_speaker(&plain.stderr) != by_speaker(&pod.stderr) {
-            different.push(format!("stderr: plain {}, Pod {}", shown(&plain.stderr), shown(&pod.stderr)));
-        } else if plain.code != pod.code {
-            different.push(format!("stderr of the Pod: {}", shown(&pod.stderr)));
+        let mut different = compare(case, &plain, &pod);
+        // Plain srun is not always like itself: 22.05 can lose a task's last bytes. Ours may be like any of its ways.
+        for _ in 0..5 {
+            if different.is_empty() || compare(case, &srun(case, None, "again"), &pod).is_empty() {
+                different.clear();
+                break;
+            }
         }
         if !different.is_empty() {
             failures.lock().unwrap().push(format!("{}:\n    {}", case.name, different.join("\n    ")));
