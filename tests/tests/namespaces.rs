@@ -83,7 +83,7 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
         let errors = ALICE.run(&argv).errors();
         errors.contains("exceeded quota").then_some(()).ok_or(errors)
     });
-    ALICE.run(&argv).fails(121, "exceeded quota");
+    ALICE.run(&argv).fails(119, "exceeded quota");
     let policy = ROOT.run(&["kubectl", "get", "networkpolicy", "-n", NAMESPACE, "-o", "name"]).ok().text();
     assert_eq!(policy, "networkpolicy.networking.k8s.io/slurm-k8s");
     assert!(ensure("", &["no-such-user"]).ended_with(1).errors().contains("no user no-such-user"));

@@ -10,6 +10,7 @@ mod environment;
 mod exec;
 mod held;
 mod hello;
+mod interpreter;
 mod log;
 mod output;
 mod shim;

@@ -23,7 +23,7 @@ pub use given::{Given, Origin};
 use mount::MountRequest;
 pub use table::{
     BATCH, ENTRYPOINT, ENV, IMAGE, IO, KEEP, MOUNT_HOME, MOUNTS, NAMESPACE, NETWORK, OPTIONS, OptionSpec,
-    PRIORITY_CLASS, PROFILE, PULL, READONLY, SHM_SIZE, WORKDIR,
+    PRIORITY_CLASS, PROFILE, PULL, READONLY, SCRIPT, SHM_SIZE, WORKDIR,
 };
 pub(crate) use value::is_name;
 pub use value::{Kind, NO_IMAGE, Value};
@@ -132,10 +132,13 @@ impl JobOptions {
     /// `--k8s-workdir`: absolute, in the container; bytes, not text.
     #[must_use]
     pub fn workdir(&self) -> Option<&Path> {
-        match self.0.get(WORKDIR) {
-            Some(Value::Folder(path)) => Some(path),
-            _ => None,
-        }
+        self.path(WORKDIR)
+    }
+
+    /// `--k8s-script`: absolute, in the container; bytes, not text.
+    #[must_use]
+    pub fn script(&self) -> Option<&Path> {
+        self.path(SCRIPT)
     }
 
     /// `--k8s-mounts`.
@@ -222,6 +225,13 @@ impl JobOptions {
     fn word<T: FromStr>(&self, name: &str) -> Option<T> {
         match self.0.get(name) {
             Some(Value::Word(word)) => word.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<&Path> {
+        match self.0.get(name) {
+            Some(Value::Path(path)) => Some(path),
             _ => None,
         }
     }
