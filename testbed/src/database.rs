@@ -56,7 +56,7 @@ pub fn daemon() -> Daemon {
 
 /// Makes the data folder if need be, starts the daemon and lets slurmdbd in.
 pub fn bring_up() -> Result<(), DatabaseError> {
-    let SystemUser { uid, gid } = account::system("mysql")?;
+    let SystemUser { uid, gid } = account::system(CTL, "mysql")?;
     folder::make(CTL, "/run/mysqld", 0o755, uid, gid)?;
     folder::make(CTL, "/var/lib/mysql", 0o755, uid, gid)?;
     let made = paths::state("run/ctl/database-made");
