@@ -10,10 +10,6 @@ pub struct Slurm(pub u8, pub u8);
 
 /// Debian 12's.
 pub const V22_05: Slurm = Slurm(22, 5);
-/// Debian 13's.
-pub const V24_11: Slurm = Slurm(24, 11);
-/// Debian 14's.
-pub const V26_05: Slurm = Slurm(26, 5);
 
 /// The one that the hosts run.
 #[must_use]

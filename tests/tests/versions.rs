@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use e2e::slurm::{Slurm, slurm};
-use e2e::{ALICE, Ran, in_image, scratch};
+use e2e::{ALICE, Job, Ran, in_image, process, scratch};
 
 /// libslurm's number (slurm.h: `SLURM_API_VERSION`), the Slurm that has it, and how Slurm writes the plugin's version.
 const VERSIONS: &[(u8, Option<Slurm>, &str)] = &[
@@ -67,4 +67,15 @@ fn a_slurm_that_the_plugin_was_not_made_for_refuses_it() {
         assert!(ran.errors().contains(&refused), "libslurm {number}: {}", ran.errors());
         assert_eq!(ran.text(), "", "libslurm {number}");
     }
+}
+
+#[test]
+fn the_shim_is_in_front_of_the_command_or_where_slurm_cannot_in_its_place() {
+    let job = Job::submit("node1", &[]).running();
+    let line = fs::read(format!("/proc/{}/cmdline", process::shim(&job.id).pid)).unwrap();
+    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).count();
+    // spank_prepend_task_argv came with 23.11.
+    let expected = if slurm() >= Slurm(23, 11) { 2 } else { 1 };
+    assert_eq!(words, expected, "{}", String::from_utf8_lossy(&line));
+    job.ends_whole();
 }
