@@ -12,7 +12,7 @@ use slurm_k8s_core::{exit_code, option, profile};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
 
-use crate::{argv, node, options, report};
+use crate::{argv, node, options, report, script};
 
 /// How long the end of a step may wait for the Pod's removal.
 const FINISH: Duration = Duration::from_secs(10);
@@ -53,6 +53,12 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         Err(error) => return Some(refused(exit_code::OPTION, error.to_string(), Some(error.hint()))),
     };
     let given = std::mem::replace(&mut options, resolved);
+    if step_id == BATCH
+        && let Err(error) = restore_script(spank)
+    {
+        let message = format!("cannot put the batch script back as it was: {error}");
+        return Some(refused(exit_code::SITE, message, Some("is slurmd's spool folder full?".into())));
+    }
     if step_id == BATCH && options.batch().unwrap_or(config.pod.batch) == Batch::Host {
         return None;
     }
@@ -70,6 +76,14 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         gpus: step.gpus,
         options,
     })
+}
+
+/// Where slurmctld has put the shim into its first line.
+fn restore_script(spank: &SpankHandle) -> std::io::Result<()> {
+    match spank.job_argv_os().ok().and_then(|argv| argv.first().map(PathBuf::from)) {
+        Some(path) => script::restore(&path),
+        None => Ok(()),
+    }
 }
 
 fn refused(code: u8, message: String, hint: Option<String>) -> Running {
@@ -172,7 +186,7 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
         }
     };
     let shim = CString::new(running.shim.as_os_str().as_bytes()).map_err(|_| ())?;
-    let first = argv::put_shim(&shim);
+    let first = argv::put_shim(spank, &shim);
     number_gpus(running, spank);
     let task = spank.task_id().map_err(|_| ())?.to_string();
     let io = match running.io {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use slurm_k8s_core::grant::{CONTAINER_RUN_DIR, SLURM_COMMANDS};
+use slurm_k8s_core::{exit_code, honour};
 
 mod agent;
 mod environment;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
     if std::env::var_os(shim::RUN_DIR).is_some() {
         return shim::main();
     }
+    if stands_for_a_command() {
+        return no_plugin_here();
+    }
     let mut words = std::env::args_os().skip(1);
     match words.next().as_ref().and_then(|word| word.to_str()) {
         Some("exec") => exec::main(),
@@ -44,6 +48,20 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Whether Slurm has started this in place of a command that it has not put back.
+fn stands_for_a_command() -> bool {
+    let argument = std::env::args_os().nth(1);
+    std::env::var_os(honour::COMMAND).is_some()
+        || argument.is_some_and(|argument| honour::is_of_script(argument.as_encoded_bytes()))
+}
+
+fn no_plugin_here() -> ExitCode {
+    let node = std::env::var("SLURMD_NODENAME").unwrap_or_else(|_| "this node".to_owned());
+    eprintln!("spank-k8s: the job is to run in a Pod, but Slurm on {node} has not loaded spank-k8s");
+    eprintln!("spank-k8s: hint: ask the site's admin to mend plugstack.conf there; nothing of the job was run");
+    ExitCode::from(exit_code::SITE)
 }
 
 /// The command of Slurm's that this binary was called as, in a Pod.

@@ -100,7 +100,7 @@ impl Paths {
     /// The binary that is the shim on the host and the agent in the container.
     #[must_use]
     pub fn agent(&self) -> PathBuf {
-        self.libexec.join("slurm-k8s-agent")
+        self.libexec.join(crate::honour::SHIM)
     }
 
     /// The OCI runtime wrapper.

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod exit_code;
 pub mod grant;
 pub mod gres;
+pub mod honour;
 pub mod image;
 pub mod label;
 pub mod multi_prog;
