@@ -164,6 +164,18 @@ impl<'a> JobDesc<'a> {
         }
     }
 
+    /// Memory for each GPU or the like (`--mem-per-gpu`), as Slurm writes it.
+    #[must_use]
+    pub fn memory_per_gres(&self) -> Option<&[u8]> {
+        self.text(self.layout.mem_per_tres)
+    }
+
+    /// Cpus for each GPU or the like (`--cpus-per-gpu`), as Slurm writes it.
+    #[must_use]
+    pub fn cpus_per_gres(&self) -> Option<&[u8]> {
+        self.text(self.layout.cpus_per_tres)
+    }
+
     /// GRES of the job, of each node, of each socket and of each task, as Slurm writes them: `gres:gpu:2`.
     #[must_use]
     pub fn gres(&self) -> [Option<&[u8]>; 4] {

@@ -27,9 +27,11 @@ macro_rules! layout {
 layout! {
     account: "char *",
     cpus_per_task: "uint16_t",
+    cpus_per_tres: "char *",
     env_size: "uint32_t",
     environment: "char **",
     het_job_offset: "uint32_t",
+    mem_per_tres: "char *",
     min_cpus: "uint32_t",
     min_nodes: "uint32_t",
     ntasks_per_node: "uint16_t",
