@@ -21,6 +21,7 @@ pub mod variable;
 pub use error::{OptionError, Problem};
 pub use given::{Given, Origin};
 use mount::MountRequest;
+pub(crate) use table::find;
 pub use table::{
     BATCH, ENTRYPOINT, ENV, IMAGE, IO, KEEP, MOUNT_HOME, MOUNTS, NAMESPACE, NETWORK, OPTIONS, OptionSpec,
     PRIORITY_CLASS, PROFILE, PULL, READONLY, SHM_SIZE, WORKDIR,
@@ -31,7 +32,23 @@ use variable::Variable;
 
 /// The options of one job or step, by name; what is not there was not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobOptions(BTreeMap<&'static str, Value>);
+pub struct JobOptions(BTreeMap<&'static str, Set>);
+
+/// One of them.
+#[derive(Debug, Clone)]
+struct Set {
+    value: Value,
+    origin: Origin,
+}
+
+/// Where a value was given is for messages only.
+impl PartialEq for Set {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for Set {}
 
 impl JobOptions {
     /// Takes one option by its name, without dashes. The same value again is fine, another one is an error; values
@@ -42,17 +59,19 @@ impl JobOptions {
         let (spec, off) = table::find(name).ok_or_else(unknown)?;
         let given = Given { option: spec, origin };
         let value = match (spec.kind, origin) {
-            (Kind::Switch, Origin::CommandLine) => Value::Switch(!off),
+            (Kind::Switch, Origin::CommandLine | Origin::Sbatch { .. }) => Value::Switch(!off),
             _ => parse(given, value)?,
         };
-        let shown = quoted(value.written().as_bytes());
-        match self.0.insert(spec.name, value.clone()) {
-            Some(old) if old != value => Err(OptionError::Conflict { given, shown }),
-            _ => Ok(()),
+        if let Some(old) = self.0.get(spec.name) {
+            let conflict = || OptionError::Conflict { given, shown: quoted(value.written().as_bytes()) };
+            return if old.value == value { Ok(()) } else { Err(conflict()) };
         }
+        self.0.insert(spec.name, Set { value, origin });
+        Ok(())
     }
 
-    /// What holds: `given` on the command line, else the environment, else what the command `inherited` from its job.
+    /// What holds: `given` on the command line, else the environment, else what is `inherited`: what the script's own
+    /// lines say, what the command has from the job that it runs in.
     /// Without an image in any of them the environment's other options lie idle, right or wrong.
     pub fn layered(
         given: &Self,
@@ -63,7 +82,7 @@ impl JobOptions {
         let image =
             [IMAGE, PROFILE].iter().filter_map(|name| table::find(name)).any(|(spec, _)| variable(spec.env).is_some());
         if given.is_switched_off() || !(image || given.wants_pod() || inherited.wants_pod()) {
-            given.validate()?;
+            given.need_image()?;
             return Ok(given.clone().over(inherited));
         }
         let mut environment = Self::default();
@@ -82,14 +101,23 @@ impl JobOptions {
         lower
     }
 
-    /// Checks what only all the options together tell. Beside `none` the others are what was inherited with the image
-    /// that it switches off.
-    fn validate(&self) -> Result<(), OptionError> {
-        let first = OPTIONS.iter().find(|spec| self.0.contains_key(spec.name));
-        match first.filter(|spec| spec.name != IMAGE && spec.name != PROFILE) {
-            Some(option) => Err(OptionError::WithoutImage { given: Given { option, origin: Origin::CommandLine } }),
-            None => Ok(()),
-        }
+    /// Refuses options that mean nothing because no image is named. Beside `none` the others are what was inherited with
+    /// the image that it switches off.
+    pub(crate) fn need_image(&self) -> Result<(), OptionError> {
+        let named = [IMAGE, PROFILE].iter().any(|name| self.0.contains_key(name));
+        let first = OPTIONS.iter().find_map(|spec| self.given(spec.name)).filter(|_| !named);
+        first.map_or(Ok(()), |given| Err(OptionError::WithoutImage { given }))
+    }
+
+    /// The option where it was given, for messages.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<Given> {
+        let (option, _) = table::find(name)?;
+        Some(Given { option, origin: self.0.get(option.name)?.origin })
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).map(|set| &set.value)
     }
 
     /// Whether processes run in a Pod: there is an image, or a profile that perhaps has one. A batch script also needs
@@ -105,19 +133,21 @@ impl JobOptions {
         self.name(PROFILE)
     }
 
-    fn is_switched_off(&self) -> bool {
-        self.0.get(IMAGE) == Some(&Value::Image(None))
+    /// Whether the image is `none`.
+    #[must_use]
+    pub fn is_switched_off(&self) -> bool {
+        self.value(IMAGE) == Some(&Value::Image(None))
     }
 
     /// The options with their table rows, in the table's order.
     pub fn values(&self) -> impl Iterator<Item = (&'static OptionSpec, &Value)> {
-        OPTIONS.iter().filter_map(|spec| Some((spec, self.0.get(spec.name)?)))
+        OPTIONS.iter().filter_map(|spec| Some((spec, self.value(spec.name)?)))
     }
 
     /// `--k8s-image`, unless it is `none`.
     #[must_use]
     pub fn image(&self) -> Option<&ImageRef> {
-        match self.0.get(IMAGE) {
+        match self.value(IMAGE) {
             Some(Value::Image(image)) => image.as_ref(),
             _ => None,
         }
@@ -132,7 +162,7 @@ impl JobOptions {
     /// `--k8s-workdir`: absolute, in the container; bytes, not text.
     #[must_use]
     pub fn workdir(&self) -> Option<&Path> {
-        match self.0.get(WORKDIR) {
+        match self.value(WORKDIR) {
             Some(Value::Folder(path)) => Some(path),
             _ => None,
         }
@@ -141,7 +171,7 @@ impl JobOptions {
     /// `--k8s-mounts`.
     #[must_use]
     pub fn mounts(&self) -> &[MountRequest] {
-        match self.0.get(MOUNTS) {
+        match self.value(MOUNTS) {
             Some(Value::Mounts(mounts)) => mounts,
             _ => &[],
         }
@@ -156,7 +186,7 @@ impl JobOptions {
     /// `--k8s-env`.
     #[must_use]
     pub fn variables(&self) -> &[Variable] {
-        match self.0.get(ENV) {
+        match self.value(ENV) {
             Some(Value::Variables(variables)) => variables,
             _ => &[],
         }
@@ -189,7 +219,7 @@ impl JobOptions {
     /// `--k8s-shm-size`, in bytes.
     #[must_use]
     pub fn shm_bytes(&self) -> Option<u64> {
-        match self.0.get(SHM_SIZE) {
+        match self.value(SHM_SIZE) {
             Some(Value::Size(bytes)) => Some(*bytes),
             _ => None,
         }
@@ -220,21 +250,21 @@ impl JobOptions {
     }
 
     fn word<T: FromStr>(&self, name: &str) -> Option<T> {
-        match self.0.get(name) {
+        match self.value(name) {
             Some(Value::Word(word)) => word.parse().ok(),
             _ => None,
         }
     }
 
     fn switch(&self, name: &str) -> Option<bool> {
-        match self.0.get(name) {
+        match self.value(name) {
             Some(Value::Switch(on)) => Some(*on),
             _ => None,
         }
     }
 
     fn name(&self, name: &str) -> Option<&str> {
-        match self.0.get(name) {
+        match self.value(name) {
             Some(Value::Name(text)) => Some(text),
             _ => None,
         }

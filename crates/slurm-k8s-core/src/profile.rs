@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::option::{IMAGE, JobOptions, OPTIONS, OptionError, OptionSpec, Origin, PROFILE};
+use crate::option::{Given, IMAGE, JobOptions, OPTIONS, OptionError, OptionSpec, Origin, PROFILE};
 use crate::shown::nearest;
 
 /// `[profiles.NAME]`.
@@ -34,8 +34,10 @@ enum Setting {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// There is none of that name.
-    #[error("--{PROFILE}: there is no profile {name:?} here")]
+    #[error("{given}: there is no profile {name:?} here")]
     Unknown {
+        /// The option.
+        given: Given,
         /// The name.
         name: String,
         /// The profile that was probably meant.
@@ -44,22 +46,32 @@ pub enum ProfileError {
         known: Vec<String>,
     },
     /// Neither it nor the user names an image.
-    #[error("--{PROFILE}={name} names no image")]
+    #[error("{given}={name} names no image")]
     NoImage {
+        /// The option.
+        given: Given,
         /// The name.
         name: String,
     },
 }
 
 impl ProfileError {
+    /// The option where it was given.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        match self {
+            Self::Unknown { given, .. } | Self::NoImage { given, .. } => *given,
+        }
+    }
+
     /// How to mend it; one line.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Unknown { nearest: Some(near), .. } => format!("did you mean --{PROFILE}={near}?"),
+            Self::Unknown { given, nearest: Some(near), .. } => format!("did you mean {given}={near}?"),
             Self::Unknown { known, .. } if known.is_empty() => "leave it out: this site has no profiles".into(),
             Self::Unknown { known, .. } => format!("there are: {}", known.join(", ")),
-            Self::NoImage { .. } => format!("add --{IMAGE}=IMAGE"),
+            Self::NoImage { given, .. } => format!("add {}=IMAGE", given.beside(IMAGE)),
         }
     }
 }
@@ -95,10 +107,11 @@ impl Profile {
 
 /// The options with those of their profile below them, and the Pod template that holds.
 pub fn resolve(config: &Config, options: &JobOptions) -> Result<(JobOptions, Option<PathBuf>), ProfileError> {
-    let Some(name) = options.profile() else {
+    let (Some(name), Some(given)) = (options.profile(), options.given(PROFILE)) else {
         return Ok((options.clone(), config.pod.template.clone()));
     };
     let profile = config.profiles.get(name).ok_or_else(|| ProfileError::Unknown {
+        given,
         name: name.to_owned(),
         nearest: nearest(name, config.profiles.keys().map(String::as_str)).map(str::to_owned),
         known: config.profiles.keys().cloned().collect(),
@@ -106,7 +119,7 @@ pub fn resolve(config: &Config, options: &JobOptions) -> Result<(JobOptions, Opt
     // The config was checked when it was read.
     let options = options.clone().over(profile.options().unwrap_or_default());
     if options.image().is_none() {
-        return Err(ProfileError::NoImage { name: name.to_owned() });
+        return Err(ProfileError::NoImage { given, name: name.to_owned() });
     }
     Ok((options, profile.template.clone().or_else(|| config.pod.template.clone())))
 }
@@ -140,9 +153,9 @@ mod tests {
         let error = resolved(&[("k8s-profile", "gpu"), ("k8s-image", "c")]).unwrap_err();
         assert_eq!(
             (error.to_string().as_str(), error.hint().as_str()),
-            ("--k8s-profile: there is no profile \"gpu\" here", "did you mean --k8s-profile=gpu1?")
+            ("SLURM_K8S_PROFILE: there is no profile \"gpu\" here", "did you mean SLURM_K8S_PROFILE=gpu1?")
         );
-        assert_eq!(resolved(&[("k8s-profile", "std")]).unwrap_err().hint(), "add --k8s-image=IMAGE");
+        assert_eq!(resolved(&[("k8s-profile", "std")]).unwrap_err().hint(), "add SLURM_K8S_IMAGE=IMAGE");
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub enum OptionError {
         shown: String,
     },
     /// An option that means nothing without an image.
-    #[error("{given} needs --{IMAGE}")]
+    #[error("{given} needs {}", given.beside(IMAGE))]
     WithoutImage {
         /// The option.
         given: Given,
@@ -87,6 +87,19 @@ pub enum Problem {
 }
 
 impl OptionError {
+    /// The option where it was given; none if there is no such option.
+    #[must_use]
+    pub fn given(&self) -> Option<Given> {
+        match self {
+            Self::Unknown { .. } => None,
+            Self::Missing { given, .. }
+            | Self::Control { given, .. }
+            | Self::Value { given, .. }
+            | Self::Conflict { given, .. }
+            | Self::WithoutImage { given, .. } => Some(*given),
+        }
+    }
+
     /// How to mend it; one line.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -96,7 +109,7 @@ impl OptionError {
             Self::Control { .. } => Some("remove it; is a quote missing in the script?".into()),
             Self::Value { given, shown, problem } => problem.hint(*given, shown),
             Self::Conflict { given, .. } => Some(format!("give {given} once")),
-            Self::WithoutImage { given } => Some(format!("add --{IMAGE}=IMAGE, or leave {given} out")),
+            Self::WithoutImage { given } => Some(format!("add {}=IMAGE, or leave {given} out", given.beside(IMAGE))),
         }
     }
 }

@@ -2,20 +2,41 @@
 
 use std::fmt;
 
-use super::OptionSpec;
+use super::{OptionSpec, find};
 
 /// The place of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The command line of sbatch, srun or salloc, or an `#SBATCH` line.
+    /// The command line of sbatch, srun or salloc, or an `#SBATCH` line that sbatch has read.
     CommandLine,
+    /// An `#SBATCH` line that we have read.
+    Sbatch {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A `#K8S_` line.
+    Script {
+        /// The line, from 1.
+        line: usize,
+    },
     /// The option's variable in the environment.
     Environment,
     /// A profile in the site's config.
     Config,
 }
 
-/// An option where it was given; it is printed as it was written.
+impl Origin {
+    /// The line of the script, from 1.
+    #[must_use]
+    pub fn line(self) -> Option<usize> {
+        match self {
+            Self::Sbatch { line } | Self::Script { line } => Some(line),
+            Self::CommandLine | Self::Environment | Self::Config => None,
+        }
+    }
+}
+
+/// An option where it was given; it is printed as it was written, without the line.
 #[derive(Debug, Clone, Copy)]
 pub struct Given {
     /// The option.
@@ -32,10 +53,19 @@ impl PartialEq for Given {
 
 impl Eq for Given {}
 
+impl Given {
+    /// Another option, spelt for the same place.
+    #[must_use]
+    pub fn beside(self, name: &str) -> Self {
+        Self { option: find(name).map_or(self.option, |(option, _)| option), ..self }
+    }
+}
+
 impl fmt::Display for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.origin {
-            Origin::CommandLine => write!(f, "--{}", self.option.name),
+            Origin::CommandLine | Origin::Sbatch { .. } => write!(f, "--{}", self.option.name),
+            Origin::Script { .. } => write!(f, "#{}", self.option.directive()),
             Origin::Environment => f.write_str(self.option.env),
             Origin::Config => f.write_str(self.option.name.trim_start_matches("k8s-")),
         }

@@ -55,6 +55,14 @@ pub struct OptionSpec {
     pub default: &'static str,
 }
 
+impl OptionSpec {
+    /// Its name in a script's `#K8S_` lines, without the `#`.
+    #[must_use]
+    pub fn directive(&self) -> &'static str {
+        self.env.strip_prefix("SLURM_").unwrap_or(self.env)
+    }
+}
+
 /// The table.
 pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec {
