@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
+use slurm_k8s_core::option::carried::{of_job, of_step};
 use slurm_k8s_core::option::{JobOptions, Kind, OPTIONS, OptionError, OptionSpec, Origin, Value};
 use slurm_spank::{SpankError, SpankHandle, SpankOption};
 
@@ -102,14 +103,4 @@ pub fn pass_on(spank: &SpankHandle, options: &JobOptions) {
             log::debug!("--{name} is not in the job's SPANK environment: {error}");
         }
     }
-}
-
-/// The variable in which Slurm sends an option to slurmstepd (spank(8)).
-fn of_step(name: &str) -> String {
-    format!("_SLURM_SPANK_OPTION_k8s_{}", name.replace('-', "_"))
-}
-
-/// The variable in which Slurm gives an option of sbatch and salloc to the job.
-fn of_job(name: &str) -> String {
-    format!("SLURM_SPANK_{}", of_step(name))
 }

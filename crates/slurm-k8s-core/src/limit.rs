@@ -1,21 +1,16 @@
 //! What a profile lets a job have on a node: the same in slurmctld, where it is asked for, and on the node, where it was
 //! allocated.
 
-use serde::{Deserialize, Serialize};
-
 use crate::option::Given;
 
 /// `max_cpus`, `max_memory` and `max_gpus` of a profile.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Cpus.
-    #[serde(rename = "max_cpus")]
     pub cpus: Option<u64>,
-    /// Memory.
-    #[serde(rename = "max_memory")]
-    pub memory: Option<Size>,
+    /// Bytes.
+    pub memory: Option<u64>,
     /// GPUs.
-    #[serde(rename = "max_gpus")]
     pub gpus: Option<u64>,
 }
 
@@ -26,9 +21,9 @@ pub const KEYS: &[(&str, &str, &str)] = &[
     ("max_gpus", "number", "The most GPUs that a job has on a node."),
 ];
 
-/// Bytes; in TOML as `"8G"`.
+/// Bytes, as `8G`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
+struct Size(u64);
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -38,22 +33,6 @@ impl std::fmt::Display for Size {
             Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
             None => write!(f, "{} bytes", self.0),
         }
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        crate::option::size(&text).map(Self).ok_or_else(|| {
-            let shown = crate::shown::quoted(text.as_bytes());
-            serde::de::Error::custom(format_args!("{shown} is not a size such as 8G"))
-        })
     }
 }
 
@@ -96,7 +75,7 @@ pub fn check(limits: &Limits, amount: &Amount, given: Given, profile: &str) -> R
     let memory = |bytes: u64| format!("{} of memory", Size(bytes));
     let found = [
         above(limits.cpus, amount.cpus, |number| counted(number, "cpu")),
-        above(limits.memory.map(|size| size.0), amount.memory, memory),
+        above(limits.memory, amount.memory, memory),
         above(limits.gpus, amount.gpus, |number| counted(number, "GPU")),
     ];
     match found.into_iter().flatten().next() {
@@ -115,17 +94,18 @@ mod tests {
     use super::*;
     use crate::option::{JobOptions, Origin, PROFILE};
 
-    fn checked(limits: &str, amount: Amount) -> Result<(), LimitError> {
+    fn checked(limits: Limits, amount: Amount) -> Result<(), LimitError> {
         let mut options = JobOptions::default();
         options.set(Origin::CommandLine, PROFILE, Some(b"small")).unwrap();
-        check(&toml::from_str(limits).unwrap(), &amount, options.given(PROFILE).unwrap(), "small")
+        check(&limits, &amount, options.given(PROFILE).unwrap(), "small")
     }
 
     #[test]
     fn what_is_above_a_limit_is_named_with_it() {
         let amount = |cpus, memory, gpus| Amount { cpus, memory, gpus };
-        let site = "max_cpus = 4\nmax_memory = '8G'\nmax_gpus = 1";
-        for fine in [amount(Some(4), Some(8 << 30), Some(1)), amount(None, None, None), amount(Some(1), None, Some(0))] {
+        let site = Limits { cpus: Some(4), memory: Some(8 << 30), gpus: Some(1) };
+        for fine in [amount(Some(4), Some(8 << 30), Some(1)), amount(None, None, None), amount(Some(1), None, Some(0))]
+        {
             assert_eq!(checked(site, fine), Ok(()));
         }
         for (wrong, message) in [
@@ -143,9 +123,10 @@ mod tests {
             ),
         ] {
             assert_eq!(checked(site, wrong).unwrap_err().to_string(), message);
-            assert_eq!(checked("", wrong), Ok(()));
+            assert_eq!(checked(Limits::default(), wrong), Ok(()));
         }
-        let hint = checked("max_gpus = 0", amount(None, None, Some(1))).unwrap_err().hint();
+        let hint =
+            checked(Limits { gpus: Some(0), ..Limits::default() }, amount(None, None, Some(1))).unwrap_err().hint();
         assert_eq!(hint, "ask Slurm for at most 0 GPUs, or use another profile");
     }
 
@@ -156,6 +137,5 @@ mod tests {
             assert_eq!(size.to_string(), text);
         }
         assert_eq!(Size(1025).to_string(), "1025 bytes");
-        assert!(toml::from_str::<Limits>("max_memory = 'much'").is_err());
     }
 }
