@@ -8,7 +8,7 @@ mod link;
 mod text;
 
 pub use link::{link_end, link_engine, seeds};
-pub use text::{accounts, config, grant, image, mounts, multi_prog, options, variables};
+pub use text::{accounts, config, grant, image, mounts, multi_prog, options, script, variables};
 
 /// A target.
 pub struct Target {
@@ -30,4 +30,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "multi_prog", run: multi_prog },
     Target { name: "grant", run: grant },
     Target { name: "accounts", run: accounts },
+    Target { name: "script", run: script },
 ];

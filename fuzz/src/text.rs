@@ -5,8 +5,10 @@ use std::path::{Component, Path};
 
 use slurm_k8s_core::config::Config;
 use slurm_k8s_core::image::ImageRef;
+use slurm_k8s_core::judge::{Submission, judge};
 use slurm_k8s_core::option::{JobOptions, OPTIONS, Origin, Value, mount, variable};
-use slurm_k8s_core::{account, grant::Grant, label, multi_prog as programs, policy};
+use slurm_k8s_core::script::{MOST_DIRECTIVES, form, has_body, late, sbatch};
+use slurm_k8s_core::{Place, account, grant::Grant, label, multi_prog as programs, policy};
 
 /// Options, one a line, `name=value`: what is taken is read back from what is passed on to the node, and can be judged.
 pub fn options(data: &[u8]) {
@@ -32,6 +34,33 @@ pub fn options(data: &[u8]) {
             assert!(Value::parse(spec.kind, value.written().as_bytes()).is_ok_and(|again| again == value));
         }
     }
+}
+
+/// A batch script: each finding is one line of text and has its place in the script, there are not too many, and what is
+/// taken goes on to the node.
+pub fn script(data: &[u8]) {
+    let (arguments, _) = sbatch::arguments(data, 0);
+    let (given, _) = sbatch::options(&arguments);
+    let config = Config::parse("policy.images = ['a*']").expect("a config");
+    let nothing = |_: &str| None;
+    let submission =
+        Submission { script: data, component: 0, given: &given, variable: &nothing, config: Some(&config), uid: 1000 };
+    let judgement = judge(&submission);
+    let lines: Vec<_> = data.split(|byte| *byte == b'\n').collect();
+    let inside = |place: Place| place.column as usize <= lines[place.line as usize - 1].len() + 1;
+    for finding in &judgement.findings {
+        let text = finding.to_string() + finding.hint.as_deref().unwrap_or_default();
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert!(finding.place.is_none_or(inside), "{finding:?}");
+    }
+    assert!(judgement.findings.len() < 2 * MOST_DIRECTIVES + 100);
+    if judgement.refusal().is_none() {
+        for (spec, value) in judgement.options.values() {
+            assert!(Value::parse(spec.kind, value.written().as_bytes()).is_ok_and(|again| again == *value));
+        }
+    }
+    assert!(late(data).is_empty() || has_body(data));
+    assert!(form::check(data).into_iter().all(|(place, _)| inside(place)));
 }
 
 /// `--k8s-mounts`.

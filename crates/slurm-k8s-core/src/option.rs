@@ -60,7 +60,7 @@ impl JobOptions {
         let (spec, off) = table::find(name).ok_or_else(unknown)?;
         let given = Given { option: spec, origin };
         let value = match (spec.kind, origin) {
-            (Kind::Switch, Origin::CommandLine | Origin::Sbatch { .. }) => Value::Switch(!off),
+            (Kind::Switch, Origin::CommandLine | Origin::Sbatch(_)) => Value::Switch(!off),
             _ => parse(given, value)?,
         };
         if let Some(old) = self.0.get(spec.name) {

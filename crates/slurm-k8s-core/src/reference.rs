@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::config::KEYS;
 use crate::exit_code::{Blame, EXIT_CODES};
+use crate::finding::KINDS;
 use crate::label::{Kind, LABELS};
 use crate::option::OPTIONS;
 use crate::rendezvous::VARIABLES;
@@ -12,7 +13,7 @@ const MADE: &str = "<!-- Made from the tables in crates/slurm-k8s-core: UPDATE=1
 
 /// Every page: its file in `docs/reference` and its text.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 6] {
+pub fn pages() -> [(&'static str, String); 7] {
     [
         ("options.md", options()),
         ("config.md", config()),
@@ -20,22 +21,26 @@ pub fn pages() -> [(&'static str, String); 6] {
         ("exit-codes.md", exit_codes()),
         ("labels.md", labels()),
         ("environment.md", environment()),
+        ("findings.md", findings()),
     ]
 }
 
 fn options() -> String {
     let mut text = format!(
-        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line beats the environment, which beats a profile (`--k8s-profile`), which beats the site's config. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
+        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line, with the `#SBATCH` lines, beats the environment, which beats the `#K8S_` lines of the script, which beat a profile (`--k8s-profile`), which beats the site's config. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
     );
     for spec in OPTIONS {
         let name = spec.name;
         let title =
             spec.value.map_or_else(|| format!("`--{name}`, `--no-{name}`"), |value| format!("`--{name}={value}`"));
-        let set = if spec.value.is_some() { "" } else { " (`yes` or `no`)" };
+        let value = spec.value.unwrap_or("yes|no");
         let _ = write!(
             text,
-            "\n## {title}\n\n{}\n\nWithout it: {}. Environment: `{}`{set}.\n",
-            spec.doc, spec.default, spec.env
+            "\n## {title}\n\n{}\n\nWithout it: {}. Environment: `{env}={value}`. In a script: `#{}={value}`.\n",
+            spec.doc,
+            spec.default,
+            spec.directive(),
+            env = spec.env
         );
     }
     text
@@ -95,6 +100,16 @@ fn environment() -> String {
     );
     for variable in VARIABLES {
         let _ = writeln!(text, "| `{}` | {} |", variable.name, variable.doc);
+    }
+    text
+}
+
+fn findings() -> String {
+    let mut text = format!(
+        "{MADE}# What `slurm-k8s validate` finds\n\nThe same is checked when a job is submitted, as far as it can be known then. An error refuses the job; a warning does not. `--json` has the names in `kind`; they stay as they are.\n\n| kind | severity | what |\n|---|---|---|\n"
+    );
+    for kind in KINDS {
+        let _ = writeln!(text, "| `{}` | {} | {} |", kind.id, kind.severity, kind.meaning);
     }
     text
 }

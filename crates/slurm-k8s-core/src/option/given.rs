@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{OptionSpec, find};
+use crate::Place;
 
 /// The place of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,15 +11,9 @@ pub enum Origin {
     /// The command line of sbatch, srun or salloc, or an `#SBATCH` line that sbatch has read.
     CommandLine,
     /// An `#SBATCH` line that we have read.
-    Sbatch {
-        /// The line, from 1.
-        line: usize,
-    },
+    Sbatch(Place),
     /// A `#K8S_` line.
-    Script {
-        /// The line, from 1.
-        line: usize,
-    },
+    Script(Place),
     /// The option's variable in the environment.
     Environment,
     /// A profile in the site's config.
@@ -26,11 +21,11 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The line of the script, from 1.
+    /// The place in the script.
     #[must_use]
-    pub fn line(self) -> Option<usize> {
+    pub fn place(self) -> Option<Place> {
         match self {
-            Self::Sbatch { line } | Self::Script { line } => Some(line),
+            Self::Sbatch(place) | Self::Script(place) => Some(place),
             Self::CommandLine | Self::Environment | Self::Config => None,
         }
     }
@@ -64,8 +59,8 @@ impl Given {
 impl fmt::Display for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.origin {
-            Origin::CommandLine | Origin::Sbatch { .. } => write!(f, "--{}", self.option.name),
-            Origin::Script { .. } => write!(f, "#{}", self.option.directive()),
+            Origin::CommandLine | Origin::Sbatch(_) => write!(f, "--{}", self.option.name),
+            Origin::Script(_) => write!(f, "#{}", self.option.directive()),
             Origin::Environment => f.write_str(self.option.env),
             Origin::Config => f.write_str(self.option.name.trim_start_matches("k8s-")),
         }

@@ -1,0 +1,4 @@
+//! `fuzz::script`, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::script(data));
