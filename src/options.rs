@@ -71,16 +71,22 @@ pub fn read_on_node(spank: &SpankHandle) -> Result<JobOptions, OptionError> {
     layered(spank, &Inherited::on_node(spank), |name| spank.getenv_os(name).ok().flatten())
 }
 
-fn layered(
-    spank: &SpankHandle,
-    inherited: &Inherited,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<JobOptions, OptionError> {
+/// What stands on the command line alone.
+pub fn given(spank: &SpankHandle) -> Result<JobOptions, OptionError> {
     let mut given = JobOptions::default();
     for name in OPTIONS.iter().flat_map(names).filter(|name| spank.is_option_set(name)) {
         let value = spank.get_option_value_os(&name);
         given.set(Origin::CommandLine, &name, value.as_ref().map(|value| value.as_bytes()))?;
     }
+    Ok(given)
+}
+
+fn layered(
+    spank: &SpankHandle,
+    inherited: &Inherited,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<JobOptions, OptionError> {
+    let given = given(spank)?;
     let mut below = JobOptions::default();
     for (name, value) in &inherited.0 {
         below.set(Origin::CommandLine, name, Some(value.as_bytes()))?;

@@ -105,6 +105,7 @@ fn describe(
     template: Option<PathBuf>,
 ) -> Result<Step, &'static str> {
     let mib = if step_id == BATCH { spank.job_alloc_mem() } else { spank.step_alloc_mem() };
+    let cores = if step_id == BATCH { spank.job_alloc_cores() } else { spank.step_alloc_cores() };
     let array = match (spank.job_array_id(), spank.job_array_task_id()) {
         (Ok(job), Ok(task)) if job != 0 && task < 0xffff_fff0 => Some((job, task)),
         _ => None,
@@ -137,6 +138,7 @@ fn describe(
         options: options.clone(),
         given,
         template,
+        cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(&list).len()).ok()).filter(|count| *count > 0),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
     })

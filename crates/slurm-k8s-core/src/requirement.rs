@@ -13,11 +13,10 @@ impl Missing {
     pub fn hint(self) -> String {
         let Self(what) = self;
         let example = match what {
-            Requirement::Account => "NAME",
             Requirement::CpusPerTask => "4",
             Requirement::Memory => "4G",
             Requirement::Output => "job-%j.out",
-            Requirement::Partition => "NAME",
+            Requirement::Account | Requirement::Partition => "NAME",
             Requirement::Time => "01:00:00",
         };
         format!("write #SBATCH --{what}={example} into the script, or --{what}={example} on the command line")

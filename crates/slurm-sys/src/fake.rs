@@ -115,3 +115,28 @@ impl Fake {
         unsafe { JobDesc::new(self.memory.as_mut_ptr().cast(), self.layout, &HOST) }
     }
 }
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let base = self.memory.as_mut_ptr().cast::<u8>();
+        for (_, kind, at) in self.layout.fields() {
+            // SAFETY: as in `job`; nothing of the job is used any more.
+            #[allow(clippy::cast_ptr_alignment)]
+            unsafe {
+                let field = base.add(at).cast::<*mut c_void>();
+                match kind {
+                    "char *" => xfree(field),
+                    "char **" => {
+                        let mut entry = field.read().cast::<*mut c_void>();
+                        while !entry.is_null() && !(*entry).is_null() {
+                            xfree(entry);
+                            entry = entry.add(1);
+                        }
+                        xfree(field);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

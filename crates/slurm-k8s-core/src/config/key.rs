@@ -258,7 +258,7 @@ fn known_in_profile(key: &str) -> bool {
 fn in_profile(name: &str) -> bool {
     let mut parts = name.splitn(3, '.');
     let (first, _, key) = (parts.next(), parts.next(), parts.next());
-    first == Some("profiles") && key.is_none_or(|key| known_in_profile(key))
+    first == Some("profiles") && key.is_none_or(known_in_profile)
 }
 
 /// The keys of a text, with their lines from 1.
