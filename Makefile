@@ -3,7 +3,7 @@
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 build:
-	@cargo build --release --package spank-k8s
+	@cargo build --release --package spank-k8s --package slurm-k8s-job-submit
 	@cargo build --release --package slurm-k8s
 	@RUSTFLAGS="-C target-feature=+crt-static" cargo build $(STATIC) --package slurm-k8s-agent --package slurm-k8s-runtime
 

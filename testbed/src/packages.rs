@@ -17,6 +17,7 @@ const PACKAGES: &[&str] = &[
     "etcd-server",
     "iproute2",
     "iptables",
+    "libslurm-dev",
     "mariadb-client",
     "mariadb-server",
     "munge",
@@ -30,6 +31,7 @@ const PACKAGES: &[&str] = &[
     "slurmctld",
     "slurmd",
     "slurmdbd",
+    "slurmrestd",
     "umoci",
     "util-linux",
 ];

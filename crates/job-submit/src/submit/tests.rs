@@ -89,12 +89,12 @@ fn a_directive_reaches_node_and_script_in_every_layout() {
 fn command_line_beats_environment_beats_script() {
     let image = |options: &[&str], environment_: &[&str]| {
         let mut job = job("#!/bin/sh\n#K8S_IMAGE=from/script\ntrue\n");
-        options.iter().for_each(|entry| {
+        for entry in options {
             job.spank_variable(&format!("_SLURM_SPANK_OPTION_k8s_k8s_image={entry}"));
-        });
-        environment_.iter().for_each(|entry| {
+        }
+        for entry in environment_ {
             job.variable(&format!("SLURM_K8S_IMAGE={entry}"));
-        });
+        }
         assert_eq!(submitted(&mut job, ""), Ok(String::new()));
         let found = environment(&mut job);
         found.iter().find_map(|entry| entry.strip_prefix("SLURM_K8S_IMAGE=")).unwrap_or("not set").to_owned()
