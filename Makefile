@@ -34,7 +34,7 @@ bench: build
 # Full counts of tests/tests/soak.rs, with figures; about half an hour.
 soak: build
 	@cargo testbed up
-	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 cargo test --package e2e --test soak -- --nocapture
+	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 SOAK_SUBMISSIONS=10000 cargo test --package e2e --test soak -- --nocapture
 
 clean:
 	@cargo testbed down

@@ -7,6 +7,7 @@ mod job;
 pub mod pages;
 pub mod process;
 pub mod registry;
+pub mod submit;
 
 pub use broken::{Away, Changed, Fault, alone};
 pub use job::Job;

@@ -11,34 +11,27 @@ const PLUGIN: &str = "/etc/slurm/plugstack.conf.d/k8s.conf";
 const AGENT: &str = "/usr/libexec/slurm-k8s/slurm-k8s-agent";
 const NOT_LOADED: &str = "spank-k8s: the job is to run in a Pod, but Slurm on node1 has not loaded spank-k8s";
 
-/// What keeps a node from making Pods.
-enum Broken {
-    Plugin(Away),
-    Package(Away, Away),
-    Config(Changed),
+/// What keeps node1 from making Pods, for as long as it lives; and the exit code and words of a job that is not run.
+struct Broken {
+    code: i32,
+    words: &'static str,
+    _held: (Vec<Away>, Option<Changed>),
 }
 
 impl Broken {
     fn plugin() -> Self {
-        Self::Plugin(Away::take(NODE1, PLUGIN))
+        Self { code: 120, words: NOT_LOADED, _held: (vec![Away::take(NODE1, PLUGIN)], None) }
     }
 
+    /// The kernel has nothing to start, and Slurm names it.
     fn package() -> Self {
-        Self::Package(Away::take(NODE1, PLUGIN), Away::take(NODE1, AGENT))
+        let away = [PLUGIN, AGENT].map(|path| Away::take(NODE1, path));
+        Self { code: 2, words: AGENT, _held: (away.into(), None) }
     }
 
     fn config() -> Self {
-        Self::Config(Changed::edit(NODE1, CONFIG, |text| text + "[kubernetes]\nnamespce = 'x'\n"))
-    }
-
-    /// The exit code and words of a job that is not run.
-    fn says(&self) -> (i32, &'static str) {
-        match self {
-            Self::Plugin(_) => (120, NOT_LOADED),
-            // The kernel has nothing to start, and Slurm names it.
-            Self::Package(..) => (2, AGENT),
-            Self::Config(_) => (120, "there is no key kubernetes.namespce"),
-        }
+        let changed = Changed::edit(NODE1, CONFIG, |text| text + "[kubernetes]\nnamespce = 'x'\n");
+        Self { code: 120, words: "there is no key kubernetes.namespce", _held: (Vec::new(), Some(changed)) }
     }
 }
 
@@ -71,7 +64,7 @@ fn each(mut test: impl FnMut(&Broken)) {
 fn a_batch_script_is_not_run_and_says_why() {
     let _alone = alone();
     each(|broken| {
-        let (code, words) = broken.says();
+        let Broken { code, words, .. } = *broken;
         for place in ["--k8s-batch=pod", "--k8s-batch=host"] {
             let folder = scratch("honour");
             let (ran, said) = batch(&folder, &[place], &format!("#!/bin/bash\n{}\n", trace(&folder)));
@@ -86,11 +79,11 @@ fn a_batch_script_is_not_run_and_says_why() {
 fn a_step_of_srun_is_not_run_and_says_why() {
     let _alone = alone();
     each(|broken| {
-        let (code, words) = broken.says();
+        let Broken { code, words, .. } = *broken;
         let folder = scratch("honour");
         for more in [&["--export=ALL"][..], &["--export=NONE"], &["--export=A=1"]] {
-            let image = in_image("userland");
-            let argv = [&["srun", "-w", "node1", &image], more, &["/bin/sh", "-c", &trace(&folder)]].concat();
+            let (image, trace) = (in_image("userland"), trace(&folder));
+            let argv = [&["srun", "-w", "node1", &image], more, &["/bin/sh", "-c", &trace]].concat();
             let ran = ALICE.run(&argv);
             assert_eq!(ran.code, Some(code), "{}", ran.errors());
             assert!(ran.errors().contains(words), "{}", ran.errors());
@@ -108,7 +101,7 @@ fn programs_of_multi_prog_are_not_run() {
         let _ = ALICE.run_with(&["tee", &file], format!("* /bin/touch {folder}/ran\n").as_bytes()).ok();
         let ran = ALICE.run(&["srun", "-w", "node1", &in_image("userland"), "--multi-prog", &file]);
         assert_ne!(ran.code, Some(0), "{}", ran.errors());
-        assert!(ran.errors().contains(broken.says().1) || ran.errors().contains("spank-k8s"), "{}", ran.errors());
+        assert!(ran.errors().contains(broken.words) || ran.errors().contains("spank-k8s"), "{}", ran.errors());
         nothing_ran(&folder);
     });
 }
@@ -117,7 +110,7 @@ fn programs_of_multi_prog_are_not_run() {
 fn a_step_in_an_allocation_is_not_run() {
     let _alone = alone();
     each(|broken| {
-        let (code, words) = broken.says();
+        let Broken { code, words, .. } = *broken;
         let folder = scratch("honour");
         let argv = ["salloc", "-Q", "-w", "node1", &in_image("userland"), "srun", "/bin/sh", "-c", &trace(&folder)];
         let ran = ALICE.run(&argv);
@@ -136,7 +129,7 @@ fn no_task_of_an_array_is_run() {
     let image = in_image("userland");
     let argv = ["sbatch", "--wait", "--no-requeue", "-w", "node1", "--mem=100M", "--array=1-3", &to, &image];
     let ran = ALICE.run_with(&argv, format!("#!/bin/bash\n{}\n", trace(&folder)).as_bytes());
-    assert_eq!(ran.code, Some(broken.says().0), "{}", ran.errors());
+    assert_eq!(ran.code, Some(broken.code), "{}", ran.errors());
     for task in 1..=3 {
         let said = ALICE.run(&["cat", &format!("{folder}/out-{task}")]).ok().text();
         assert!(said.contains(NOT_LOADED), "{said}");
@@ -162,7 +155,7 @@ fn a_job_that_comes_back_is_not_run_either() {
         if said.contains(NOT_LOADED) { Ok(()) } else { Err(said) }
     });
     let state = accounting(&job.id);
-    assert!(state.contains(&format!("FAILED|{}:0", broken.says().0)), "{state}");
+    assert!(state.contains(&format!("FAILED|{}:0", broken.code)), "{state}");
     assert_eq!(String::from_utf8_lossy(&job.output()), "in a Pod\n");
     nodes_are_up();
 }

@@ -1,4 +1,4 @@
-//! The layouts that job_submit_k8s.so goes by, against the headers of every Slurm that this machine has.
+//! The layouts that `job_submit_k8s.so` goes by, against the headers of every Slurm that this machine has.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
