@@ -9,8 +9,9 @@ use job_submit_k8s::submit::submit;
 use slurm_k8s_slurm_sys::fake::Fake;
 use slurm_k8s_slurm_sys::layout;
 
-/// What a script of each kind may cost.
+/// What a script without directives may cost; one of 4 MiB has an end that must be found.
 const PLAIN: Duration = Duration::from_micros(100);
+const LONG: Duration = Duration::from_micros(500);
 
 static NO_SITE: Site = Site::at("/nonexistent/k8s.toml");
 
@@ -42,7 +43,7 @@ fn main() {
     let comments = format!("{head}{}", "# a comment that nobody reads\n".repeat((4 << 20) / 30));
     let rows = [
         ("a script without directives", format!("{head}echo hi\n"), Some(PLAIN)),
-        ("the same with 4 MiB behind its head", long(head), Some(PLAIN)),
+        ("the same with 4 MiB behind its head", long(head), Some(LONG)),
         ("an image", format!("{image}echo hi\n"), None),
         ("an image and 4 MiB, which is copied with its mark", long(image), None),
         ("4 MiB of comments", comments, None),

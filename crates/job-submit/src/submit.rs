@@ -51,18 +51,20 @@ pub fn submit(job: &mut JobDesc<'_>, site: &Site) -> Result<String, Refusal> {
     let options = given::read(job).map_err(|error| Refusal { cause: error.to_string(), hint: error.hint() })?;
     let site = site.config();
     let config = site.as_ref().ok().and_then(Option::as_deref);
-    let judgement = judge(job, &options, config);
+    // Once: finding the end of 4 MiB is most of what a plain job costs.
+    let script = job.script().unwrap_or_default();
+    let judgement = judge(job, script, &options, config);
     if let Some(finding) = judgement.refusal() {
         return Err(finding.into());
     }
     if job.het_component() == Some(0) && !judgement.options.is_switched_off() {
-        of_one_component(job.script().unwrap_or_default())?;
+        of_one_component(script)?;
     }
     let notes = notes(&judgement);
     let options = judgement.options;
     if !options.wants_pod() {
         // One that was written out by `scontrol write batch_script`, and is now to run as it is.
-        if let Some(own) = job.script().and_then(honour::unmark) {
+        if let Some(own) = honour::unmark(script) {
             job.set_script(&own, 0);
         }
         return Ok(notes);
@@ -81,9 +83,9 @@ pub fn submit(job: &mut JobDesc<'_>, site: &Site) -> Result<String, Refusal> {
     Ok(notes)
 }
 
-fn judge(job: &JobDesc<'_>, given: &JobOptions, config: Option<&Config>) -> Judgement {
+fn judge(job: &JobDesc<'_>, script: &[u8], given: &JobOptions, config: Option<&Config>) -> Judgement {
     judge::judge(&Submission {
-        script: job.script().unwrap_or_default(),
+        script,
         component: job.het_component().unwrap_or(0) as usize,
         given,
         variable: &|name| given::variable(job, name),
