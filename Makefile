@@ -30,6 +30,7 @@ e2e: build
 bench: build
 	@cargo testbed up
 	cargo bench --quiet --package e2e
+	cargo bench --quiet --package slurm-k8s-job-submit --package spank-k8s --bench cost
 
 # Full counts of tests/tests/soak.rs, with figures; about half an hour.
 soak: build
