@@ -65,7 +65,7 @@ pub fn submit(job: &mut JobDesc<'_>, site: &Site) -> Result<String, Refusal> {
     if !options.wants_pod() {
         // One that was written out by `scontrol write batch_script`, and is now to run as it is.
         if let Some(own) = honour::unmark(script) {
-            job.set_script(&own, 0);
+            job.set_script(own, 0);
         }
         return Ok(notes);
     }
@@ -115,10 +115,8 @@ fn send(job: &mut JobDesc<'_>, options: &JobOptions, paths: &Paths) -> Result<()
     }
     // A script without an interpreter runs on no node.
     let marked = job.script().and_then(|script| honour::mark(script, paths.agent().as_os_str().as_bytes()));
-    match marked {
-        Some(marked) if !job.set_script(&marked, MARK) => Err(failed()),
-        _ => Ok(()),
-    }
+    let written = marked.is_none_or(|marked| job.set_script(marked, MARK));
+    if written { Ok(()) } else { Err(failed()) }
 }
 
 /// A comment that is nearly a directive decides whether a job runs in a Pod: its user is told.

@@ -17,11 +17,16 @@ pub const COMMAND: &str = "SLURM_SPANK_K8S_COMMAND";
 /// it then; or if the kernel cannot read the shim's path there, which ends at the first blank.
 #[must_use]
 pub fn mark(script: &[u8], shim: &[u8]) -> Option<Vec<u8>> {
-    let rest = interpreter(unmark(script).as_deref().unwrap_or(script)).map(<[u8]>::to_vec)?;
-    if shim.iter().any(u8::is_ascii_whitespace) {
+    let own = split(script).map_or_else(|| script.strip_prefix(b"#!"), |(_, own)| Some(own))?;
+    let line = own.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.trim_ascii().is_empty() || shim.iter().any(u8::is_ascii_whitespace) {
         return None;
     }
-    Some([b"#!", shim, b" ", SCRIPT.as_bytes(), b" ", &rest].concat())
+    let parts = [b"#!", shim, b" ", SCRIPT.as_bytes(), b" ", own];
+    // Room for the zero byte of C, so that 4 MiB are copied once.
+    let mut marked = Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + 1);
+    parts.iter().for_each(|part| marked.extend_from_slice(part));
+    Some(marked)
 }
 
 /// The script as it was; none if it is not marked.
@@ -50,13 +55,7 @@ pub fn is_shim(path: &[u8]) -> bool {
     path.starts_with(b"/") && path.rsplit(|byte| *byte == b'/').next() == Some(SHIM.as_bytes())
 }
 
-/// What stands behind `#!` in the first line, and all that follows.
-fn interpreter(script: &[u8]) -> Option<&[u8]> {
-    let rest = script.strip_prefix(b"#!")?;
-    let line = rest.split(|byte| *byte == b'\n').next()?;
-    (!line.trim_ascii().is_empty()).then_some(rest)
-}
-
+/// The shim, and what was behind `#!` before, with all that follows.
 fn split(script: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = script.strip_prefix(b"#!")?;
     let at = rest.iter().position(u8::is_ascii_whitespace)?;

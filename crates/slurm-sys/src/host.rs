@@ -48,7 +48,7 @@ impl Host {
 
     /// A string of Slurm's own; null if the text has a NUL, which no C string can hold.
     #[must_use]
-    pub fn string(&self, text: &[u8]) -> *mut c_char {
+    pub fn string(&self, text: impl Into<Vec<u8>>) -> *mut c_char {
         CString::new(text).map_or(std::ptr::null_mut(), |text| {
             // SAFETY: `text` is a C string that lives through the call, and Slurm copies it.
             unsafe { (self.xstrdup)(text.as_ptr()) }

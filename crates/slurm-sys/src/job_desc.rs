@@ -219,7 +219,7 @@ impl<'a> JobDesc<'a> {
     ///
     /// `mark` goes into the script's hash, by which Slurm's accounting tells scripts apart (`AccountingStoreFlags`): it
     /// was computed before, and must not be that of the unchanged script.
-    pub fn set_script(&mut self, script: &[u8], mark: u8) -> bool {
+    pub fn set_script(&mut self, script: impl Into<Vec<u8>>, mark: u8) -> bool {
         let script = self.host.string(script);
         if script.is_null() {
             return false;
@@ -261,9 +261,9 @@ mod tests {
             assert!(job.set_variable("B", b"3") && job.set_variable("C", b"x=y") && job.set_spank_variable("D", b""));
             assert_eq!(job.environment().collect::<Vec<_>>(), [&b"A=1"[..], b"B=3", b"C=x=y"]);
             assert_eq!(job.spank_environment().collect::<Vec<_>>(), [b"D="]);
-            assert!(job.set_script(b"#!/bin/bash\n", 1));
+            assert!(job.set_script(*b"#!/bin/bash\n", 1));
             assert_eq!(job.script(), Some(&b"#!/bin/bash\n"[..]));
-            assert!(!job.set_script(b"\0", 1) && !job.set_variable("E", b"\0"));
+            assert!(!job.set_script(*b"\0", 1) && !job.set_variable("E", b"\0"));
         }
     }
 }

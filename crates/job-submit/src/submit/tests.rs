@@ -225,7 +225,7 @@ fn jobs_of_srun_and_salloc_have_options_and_no_script() {
 fn a_script_is_any_bytes() {
     let mut job = Fake::new(layout());
     let script_ = [&b"#!/bin/sh\n#K8S_IMAGE=a\n#K8S_WORKDIR=/\xff\n"[..], &[0x80; 1000]].concat();
-    job.job().set_script(&script_, 0);
+    job.job().set_script(script_, 0);
     job.variable("A=1").user(1000);
     assert_eq!(submitted(&mut job, ""), Ok(String::new()));
     let found = job.job();
