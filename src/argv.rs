@@ -32,26 +32,29 @@ pub fn prepare_launch(shim: &[u8]) {
         && before(&typed, more) == Some(found)
     {
         // The one word that nobody typed is the text of the file that was: --multi-prog.
+        announce(found);
         replace(1, &multi_prog::through_shim(shim, config));
     }
 }
 
 /// Puts the shim in the command's place, and the command where the node finds it.
 fn mark(shim: &[u8], command: &[u8]) {
+    announce(command);
+    replace(0, shim);
+}
+
+/// Tells a shim that nobody has prepared anything for what it stands for.
+fn announce(command: &[u8]) {
     // SAFETY: in slurm_spank_local_user_init, after which srun itself copies its environment into the step's
     // (`pre_launch_srun_job`), in the same thread. The others only wait for that thread.
     unsafe { std::env::set_var(honour::COMMAND, std::ffi::OsStr::from_bytes(command)) };
-    replace(0, shim);
 }
 
 /// The command that [`mark`] has taken away, if this step has one.
 fn marked(spank: &SpankHandle) -> Option<Vec<u8>> {
-    if !honour::is_shim(words().first()?) {
-        return None;
-    }
     let command = spank.getenv_os(honour::COMMAND).ok()??;
     let _ = spank.unsetenv(honour::COMMAND);
-    Some(command.into_vec())
+    honour::is_shim(words().first()?).then(|| command.into_vec())
 }
 
 /// Puts the command back: this step is not for a Pod after all.
