@@ -138,7 +138,7 @@ fn describe(
         options: options.clone(),
         given,
         template,
-        cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(&list).len()).ok()).filter(|count| *count > 0),
+        cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(list).len()).ok()).filter(|count| *count > 0),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
     })
