@@ -8,7 +8,7 @@
 //! step.rs     slurmstepd             the Pod is sent before the tasks are forked; each task becomes a shim;
 //!                                    the Pod is removed when the step ends
 //! ```
-//! `argv.rs` and `script.rs` see to it that a node without this plugin cannot run what is meant for a Pod. `hooks.rs` has
+//! `argv.rs` and `spool.rs` see to it that a node without this plugin cannot run what is meant for a Pod. `hooks.rs` has
 //! the entry points, `options.rs` the options, `report.rs` what is said and to whom.
 
 mod argv;
@@ -16,6 +16,6 @@ mod hooks;
 mod node;
 mod options;
 mod report;
-mod script;
+mod spool;
 mod step;
 mod submit;

@@ -2,23 +2,13 @@
 //! plugin would stop slurmd on every node.
 
 use slurm_k8s_core::config::{Config, PATH};
-
-/// Why the site's config cannot be used on this node.
-pub struct Unusable {
-    /// One line.
-    pub message: String,
-    /// How to mend it, one line.
-    pub hint: String,
-}
+use slurm_k8s_core::message::{Refusal, refuse};
 
 /// Reads the config.
-pub fn config() -> Result<Config, Unusable> {
-    let unusable = |message: String, hint: Option<String>| Unusable {
-        message,
-        hint: format!(
-            "{}; ask the site's admin to mend it on this node",
-            hint.as_deref().unwrap_or("no job runs in a Pod with it")
-        ),
+pub fn config() -> Result<Config, Refusal> {
+    let unusable = |cause: String, hint: Option<String>| {
+        let mend = hint.as_deref().unwrap_or("no job runs in a Pod with it");
+        refuse::config(cause).hinted(Some(&format!("{mend}; ask the site's admin to mend it on this node")))
     };
     let text = std::fs::read_to_string(PATH)
         .map_err(|error| unusable(format!("cannot read {PATH}: {}", plain(&error)), None))?;
@@ -40,6 +30,6 @@ pub fn check() {
                 log::error!("cannot read the kubeconfig {}: {error}", kubeconfig.display());
             }
         }
-        Err(Unusable { message, .. }) => log::error!("{message}; jobs with --k8s-image will fail on this node"),
+        Err(Refusal { message, .. }) => log::error!("{message}; jobs with --k8s-image will fail on this node"),
     }
 }

@@ -2,20 +2,24 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use slurm_k8s_core::config::{Config, SignalScope};
 use slurm_k8s_core::gres::{self, Gpus};
+use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::option::{Batch, Io, JobOptions};
-use slurm_k8s_core::{exit_code, option, profile};
+use slurm_k8s_core::{option, profile, script};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
 
-use crate::{argv, node, options, report, script};
+use crate::{argv, node, options, report, spool};
 
 /// How long the end of a step may wait for the Pod's removal.
 const FINISH: Duration = Duration::from_secs(10);
+
+/// Where a job finds its `--k8s-script`.
+const SCRIPT_VARIABLE: &str = "K8S_SCRIPT";
 
 /// Slurm's special steps (slurm.h).
 const BATCH: u32 = 0xffff_fffb;
@@ -30,6 +34,8 @@ pub struct Running {
     scope: Scope,
     io: Io,
     gpus: Gpus,
+    /// What runs in the batch script's place.
+    file: Option<PathBuf>,
 }
 
 /// Sends the Pod. What is wrong is kept for the tasks: an error here would drain the node.
@@ -42,31 +48,34 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         Ok(options) if options.wants_pod() => options,
         Ok(_) => return None,
         // The client checks too, but its plugin may be older, or the environment made by hand.
-        Err(error) => return Some(refused(exit_code::OPTION, error.to_string(), error.hint())),
+        Err(error) => return Some(refused(refuse::option(&error).hinted(error.hint().as_deref()))),
     };
     let config = match node::config() {
         Ok(config) => config,
-        Err(node::Unusable { message, hint }) => return Some(refused(exit_code::SITE, message, Some(hint))),
+        Err(refusal) => return Some(refused(refusal)),
     };
     let (resolved, template) = match profile::resolve(&config, &options) {
         Ok(resolved) => resolved,
-        Err(error) => return Some(refused(exit_code::OPTION, error.to_string(), Some(error.hint()))),
+        Err(error) => return Some(refused(refuse::option(&error).hinted(Some(&error.hint())))),
     };
     let given = std::mem::replace(&mut options, resolved);
     if step_id == BATCH
         && let Err(error) = restore_script(spank)
     {
-        let message = format!("cannot put the batch script back as it was: {error}");
-        return Some(refused(exit_code::SITE, message, Some("is slurmd's spool folder full?".into())));
+        return Some(refused(refuse::script(error)));
     }
-    if step_id == BATCH && options.batch().unwrap_or(config.pod.batch) == Batch::Host {
+    if let Some(script) = options.script()
+        && let Err(error) = spank.setenv(SCRIPT_VARIABLE, script, true)
+    {
+        return Some(refused(refuse::variable(SCRIPT_VARIABLE, error)));
+    }
+    let file = options.script().filter(|_| step_id == BATCH && !has_commands(spank)).map(Path::to_owned);
+    if step_id == BATCH && file.is_none() && options.batch().unwrap_or(config.pod.batch) == Batch::Host {
         return None;
     }
     let step = match describe(spank, step_id, &options, given, template) {
         Ok(step) => step,
-        Err(what) => {
-            return Some(refused(exit_code::SITE, format!("Slurm does not tell the step's {what}"), None));
-        }
+        Err(what) => return Some(refused(refuse::slurm(what))),
     };
     Some(Running {
         shim: config.paths.agent(),
@@ -75,25 +84,33 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         session: Session::begin(config, &step),
         gpus: step.gpus,
         options,
+        file,
     })
 }
 
 /// Where slurmctld has put the shim into its first line.
 fn restore_script(spank: &SpankHandle) -> std::io::Result<()> {
     match spank.job_argv_os().ok().and_then(|argv| argv.first().map(PathBuf::from)) {
-        Some(path) => script::restore(&path),
+        Some(path) => spool::restore(&path),
         None => Ok(()),
     }
 }
 
-fn refused(code: u8, message: String, hint: Option<String>) -> Running {
+/// Whether the batch script has any; one that cannot be read is Slurm's matter.
+fn has_commands(spank: &SpankHandle) -> bool {
+    let script = spank.job_argv_os().ok().and_then(|argv| argv.first().map(PathBuf::from));
+    script.and_then(|path| std::fs::read(path).ok()).is_none_or(|text| script::has_body(&text))
+}
+
+fn refused(refusal: Refusal) -> Running {
     Running {
-        session: Session::Refused(Refusal { code, message, hint }),
+        session: Session::Refused(refusal),
         options: JobOptions::default(),
         shim: PathBuf::new(),
         scope: Scope::Task,
         io: Io::Tee,
         gpus: Gpus::default(),
+        file: None,
     }
 }
 
@@ -208,6 +225,9 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
     set("SCOPE", scope.as_ref())?;
     if let Some(first) = first {
         set("ARGV0", &std::ffi::OsString::from_vec(first))?;
+    }
+    if let Some(file) = &running.file {
+        set("FILE", file.as_os_str())?;
     }
     if let Some(workdir) = running.options.workdir() {
         set("WORKDIR", workdir.as_os_str())?;

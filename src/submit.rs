@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::option::{JobOptions, OptionError};
 use slurm_k8s_core::template::Template;
 use slurm_k8s_core::{policy, profile};
@@ -56,8 +57,8 @@ fn allowed(options: &JobOptions) -> Result<(), ()> {
     if let (Some(path), Some(text)) = (template, text)
         && let Err(error) = Template::parse(&text)
     {
-        let message = format!("the Pod template {} cannot be used: {error}", path.display());
-        report::message(&message, Some("ask the site's admin to mend it"));
+        let refusal = refuse::template(path.display(), error);
+        report::message(&refusal.message, refusal.hint.as_deref());
         return Err(());
     }
     Ok(())

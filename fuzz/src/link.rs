@@ -5,9 +5,7 @@ use std::os::fd::OwnedFd;
 
 use serde_bytes::ByteBuf;
 use slurm_k8s_agent::link::codec::{Decoder, MAX_OTHER, START_DESCRIPTORS, encode};
-use slurm_k8s_agent::link::message::{
-    End, Failure, Hello, Ids, Io, Message, Refusal, Role, Scope, Stage, Start, Usage, VERSION, Workdir,
-};
+use slurm_k8s_agent::link::message::{End, Failure, Hello, Ids, Message, Refusal, Role, Stage, Start, Usage, VERSION};
 
 /// What the engine reads: no Start, or one where it is one's turn.
 pub fn link_engine(data: &[u8]) {
@@ -61,20 +59,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let ids = Ids { uid: 1000, gid: 1000, groups: vec![5001, 5002] };
     let hello = Hello { version: VERSION, role: Role::Shim, task: 0, token: b"0123456789abcdef".to_vec(), ids };
     let start = Start {
-        task: 0,
-        argv: vec![ByteBuf::from("sh"), ByteBuf::from("-c"), ByteBuf::from("true")],
         env: vec![ByteBuf::from("HOME=/home/alice")],
         variables: vec![(ByteBuf::from("A"), Some(ByteBuf::from("1"))), (ByteBuf::from("B"), None)],
-        workdir: Workdir::Inherited(ByteBuf::from("/")),
-        umask: 0o22,
         rlimits: vec![(7, 1024, u64::MAX)],
         cpus: vec![0, 1],
-        nice: 0,
-        ignored: 0,
-        terminal: None,
-        io: Io::Tee,
-        scope: Scope::Tree,
-        meeting: None,
+        ..Start::plain(["sh", "-c", "true"])
     };
     let failure = Failure { stage: Stage::Exec, what: b"no-such-command".to_vec(), errno: 2 };
     let refusal = Refusal { code: 122, message: "no such image".into(), hint: Some("look".into()) };

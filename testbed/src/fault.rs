@@ -3,25 +3,30 @@
 use crate::api_proxy::mode::{Mode, ModeError};
 use crate::command::{self, CommandError};
 use crate::daemon::{Daemon, DaemonError};
+use crate::host::keeper::KeeperError;
 use crate::host::{CTL, Host, NODE1};
 use crate::kubernetes::api_fault::{self, ApiFaultError};
 use crate::network::{self, NetworkError};
 use crate::site::{self, Site, SiteError};
 use crate::slurm::{self, SlurmError};
 use crate::status::Row;
-use crate::{kubernetes, wait};
+use crate::{kubernetes, up, wait};
 use std::convert::Infallible;
 use std::time::Duration;
 
 /// The file that fills the run file system.
 const FILL: &str = "/run/slurm-k8s/testbed-fill";
+/// Where containerd puts what it pulls.
+const PULLED: &str = "/var/lib/containerd/io.containerd.content.v1.content/ingest";
+/// Where each Pod has the folder of its logs.
+const LOGS: &str = "/var/log/pods";
 
 /// Why there is no fault, or no end of it.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     /// No fault has this name.
     #[error(
-        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, disk, api-slow, api-error=CODE[:VERB], api-cut[=VERB]"
+        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, reboot, disk, disk-images, disk-logs, api-slow, api-error=CODE[:VERB], api-cut[=VERB]"
     )]
     Unknown {
         /// The name.
@@ -59,14 +64,27 @@ pub enum FaultError {
     /// A command on the host.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The host does not end.
+    #[error(transparent)]
+    Host(#[from] KeeperError),
+    /// The host does not start.
+    #[error("the host does not come up again")]
+    Up(#[source] Box<dyn std::error::Error>),
 }
 
 /// What can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    Daemon { name: &'static str, daemon: &'static str, on_nodes: bool },
+    Daemon {
+        name: &'static str,
+        daemon: &'static str,
+        on_nodes: bool,
+    },
     Network,
+    Reboot,
     Disk,
+    /// A folder on a file system that takes nothing more.
+    Full(&'static str),
 }
 
 impl Fault {
@@ -80,7 +98,10 @@ impl Fault {
             "containerd" => daemon("containerd", "containerd", true),
             "slurmd" => daemon("slurmd", "slurmd", true),
             "network" => Ok(Self::Network),
+            "reboot" => Ok(Self::Reboot),
             "disk" => Ok(Self::Disk),
+            "disk-images" => Ok(Self::Full(PULLED)),
+            "disk-logs" => Ok(Self::Full(LOGS)),
             other => Err(FaultError::Unknown { name: other.to_owned() }),
         }
     }
@@ -90,7 +111,8 @@ impl Fault {
             Self::Daemon { name, on_nodes: false, .. } => (name, CTL, |host| host == CTL),
             Self::Daemon { name, .. } => (name, NODE1, Host::is_node),
             Self::Network => ("network", NODE1, |_| true),
-            Self::Disk => ("disk", NODE1, Host::is_node),
+            Self::Reboot => ("reboot", NODE1, Host::is_node),
+            Self::Disk | Self::Full(_) => ("disk", NODE1, Host::is_node),
         };
         let Some(name) = wish else { return Ok(default) };
         let no_host = || FaultError::NoHost { name: name.to_owned(), fault };
@@ -106,6 +128,12 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
     }
     let fault = Fault::named(name)?;
     let host = fault.host(host)?;
+    if fault == Fault::Reboot && !start {
+        // What starts with a machine, and all that it needs.
+        let ready = up::run(&Site::load()?).map_err(FaultError::Up)?;
+        println!("{} is up again{}", host.name, if ready { "" } else { ", not all of it ready" });
+        return Ok(());
+    }
     let _lock = site::lock(Duration::from_secs(60))?;
     let site = Site::load()?;
     match fault {
@@ -128,6 +156,19 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
         Fault::Network => {
             network::plug(host, !start)?;
             println!("{}'s cable is {}", host.name, if start { "out" } else { "in" });
+        }
+        Fault::Reboot => {
+            host.kill_all(Duration::from_secs(15))?;
+            println!("{} is off", host.name);
+        }
+        Fault::Full(path) if start => {
+            let full = ["--types=tmpfs", "--options=size=4k,nr_inodes=1", "tmpfs", path];
+            command::run(host.command("mount", full))?;
+            println!("{path} on {} takes nothing more", host.name);
+        }
+        Fault::Full(path) => {
+            command::run(host.command("umount", [path]))?;
+            println!("{path} on {} has room again", host.name);
         }
         Fault::Disk if start => {
             // dd ends with an error when the file system is full, which is the aim.

@@ -3,6 +3,7 @@
 
 pub mod api_log;
 mod broken;
+pub mod error_texts;
 mod job;
 pub mod pages;
 pub mod process;

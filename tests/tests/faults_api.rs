@@ -89,6 +89,18 @@ fn a_running_job_does_not_notice_what_becomes_of_its_watch() {
 }
 
 #[test]
+fn an_api_server_that_becomes_slow_costs_a_running_job_nothing() {
+    let _alone = alone();
+    let mut fault = Fault::start("api-slow=0@node1");
+    let job = Job::submit("node1", &[]).running();
+    let mark = Mark::now();
+    fault.turn("api-slow=1500");
+    job.ends_whole();
+    mark.awaits("DELETE");
+    deleted_by_its_step(NODE1, &format!("{}.batch", job.id));
+}
+
+#[test]
 fn a_pod_whose_deletion_fails_is_deleted_all_the_same() {
     let _alone = alone();
     let mut fault = Fault::start("api-slow=0");

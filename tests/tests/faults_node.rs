@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2e::process::no_process_of;
-use e2e::{ALICE, Changed, Fault, Job, NODE1, alone, in_image};
+use e2e::{ALICE, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, no_pod_of, nodes_are_up, registry, until};
 
 #[test]
 fn kubelet_and_containerd_are_restarted_and_running_jobs_live_on() {
@@ -40,6 +40,89 @@ fn a_full_run_file_system_stops_new_jobs_only() {
         job.ends_whole();
     }
     let _ = ALICE.run(&argv).ok();
+}
+
+#[test]
+fn a_full_disk_stops_pulls_and_new_pods_and_no_running_job() {
+    let _alone = alone();
+    let job = Job::submit("node2", &[]).running();
+    // Not on the node yet, whatever ran before.
+    let image = registry::copy_of_busybox("faults-pulled");
+    let wish = format!("--k8s-image={image}");
+    let argv = |image: &str| -> Vec<String> {
+        ["srun", "-n1", "--mem=100M", "-w", "node2", image, "true"].map(str::to_owned).into()
+    };
+    let run = |image: &str| ALICE.run(&argv(image).iter().map(String::as_str).collect::<Vec<_>>());
+    let impatient = |text| text + "[kubernetes]\npull_timeout = \"3s\"\nstart_timeout = \"6s\"\n";
+    let changed = Changed::edit(NODE2, "/etc/slurm/k8s.toml", impatient);
+    {
+        let _fault = Fault::start("disk-images@node2");
+        run(&wish).fails(122, "no space left on device");
+    }
+    {
+        let _fault = Fault::start("disk-logs@node2");
+        run(&in_image("busybox")).fails(123, "no space left on device");
+        job.ends_whole();
+    }
+    drop(changed);
+    let _ = run(&wish).ok();
+}
+
+#[test]
+fn a_node_short_of_memory_evicts_the_pod_and_the_job_is_told() {
+    let _alone = alone();
+    let job = Job::submit("node1", &[]).running();
+    let other = Job::submit("node2", &[]).running();
+    let pressed = |text: String| {
+        let never = "evictionPressureTransitionPeriod: 1s\nevictionHard: {memory.available: 99%,";
+        text.replace("evictionHard: {memory.available: 50Mi,", never)
+    };
+    let changed = Changed::edit(NODE1, "/etc/kubernetes/kubelet.yaml", pressed);
+    drop(Fault::start("kubelet@node1"));
+    job.failed(125, "evicted");
+    assert!(job.errors().contains("memory"), "{}", job.errors());
+    drop(changed);
+    drop(Fault::start("kubelet@node1"));
+    // Slurm decides who runs there, not a taint that Kubernetes takes away some time later.
+    let _ = ALICE.run(&["srun", "-n1", "--mem=100M", "-w", "node1", &in_image("busybox"), "true"]).ok();
+    other.ends_whole();
+}
+
+#[test]
+fn the_tasks_of_other_nodes_do_not_wait_for_ever_for_the_first_one() {
+    let _alone = alone();
+    let impatient = |text| text + "[kubernetes]\nstart_timeout = \"4s\"\n";
+    let changed = [NODE1, NODE2].map(|node| Changed::edit(node, "/etc/slurm/k8s.toml", impatient));
+    {
+        let _fault = Fault::start("kubelet@node1");
+        let ran = ALICE.run(&["srun", "-N2", "--mem=100M", &in_image("busybox"), "true"]);
+        ran.fails(123, "the Pod did not start in time: waiting for the kubelet");
+        ran.fails(123, "on the step's first node has got no address in time");
+    }
+    drop(changed);
+    let _ = ALICE.run(&["srun", "-N2", "--mem=100M", &in_image("busybox"), "true"]).ok();
+}
+
+/// What plain Slurm does with a job on a node that is started anew, and what is left there of a Pod: nothing.
+#[test]
+fn a_node_is_rebooted() {
+    let _alone = alone();
+    let [job, other] = ["node2", "node1"].map(|node| Job::submit(node, &[]).running());
+    drop(Fault::start("reboot@node2"));
+    until("Slurm knows that the job is lost", || {
+        let states = ROOT.run(&["sacct", "-n", "-P", "-X", "-j", &job.id, "--format=State"]).ok().text();
+        states.starts_with("NODE_FAIL").then_some(()).ok_or(states)
+    });
+    no_pod_of(&job.id);
+    until("the node is back", || {
+        let ran = ALICE.run(&["srun", "-n1", "--mem=100M", "-w", "node2", &in_image("busybox"), "true"]);
+        (ran.code == Some(0)).then_some(()).ok_or_else(|| ran.errors())
+    });
+    let left =
+        NODE2.run(&["sh", "-c", "ls /run/slurm-k8s/pods /run/slurm-k8s/mounts; find /run/slurm-k8s/grants -type f"]);
+    assert!(!left.text().contains("slurm-job-"), "{}", left.text());
+    nodes_are_up();
+    other.ends_whole();
 }
 
 #[test]

@@ -68,11 +68,33 @@ impl Drop for Reconfigure {
     }
 }
 
+/// A quota of the namespace of all jobs, for as long as it lives.
+struct Quota;
+
+impl Quota {
+    fn set(hard: &str) -> Self {
+        let hard = format!("--hard={hard}");
+        let _ = ROOT.run(&["kubectl", "-n", "slurm-jobs", "create", "quota", "small", &hard]).ok();
+        let used = ["kubectl", "-n", "slurm-jobs", "get", "quota", "small", "-o", "jsonpath={.status.hard}"];
+        until("the quota holds", || {
+            let text = ROOT.run(&used).text();
+            if text.is_empty() { Err("no status".into()) } else { Ok(()) }
+        });
+        Self
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        let _ = ROOT.run(&["kubectl", "-n", "slurm-jobs", "delete", "quota", "small"]);
+    }
+}
+
 #[test]
 fn by_slurms_own_config_a_job_that_kubernetes_failed_is_requeued() {
     let _alone = alone();
     // As docs/failure-modes.md has it.
-    let policy = "RequeueExit=120,121,123\nRequeueExitHold=125\n";
+    let policy = "RequeueExit=120,121,123\nRequeueExitHold=119,125\n";
     let folder = scratch("requeue");
     let log = || ALICE.run(&["cat", &format!("{folder}/log")]).text();
     let script = format!("#!/bin/bash\necho run $SLURM_RESTART_COUNT >> {folder}/log\nexit 5\n");
@@ -101,6 +123,17 @@ fn by_slurms_own_config_a_job_that_kubernetes_failed_is_requeued() {
     until("the job runs at last", || (log() == "run 1").then_some(()).ok_or_else(|| state(&requeued)));
     // The user's own failure is nobody's reason to run it again.
     assert!(accounting(&requeued).contains("FAILED|5:0"), "{}", accounting(&requeued));
+    // So waits one that is over its quota.
+    let quota = Quota::set("limits.memory=1Mi");
+    let over = submit("#!/bin/bash\n", &[]);
+    until("the job over quota is held", || {
+        let state = state(&over);
+        state.starts_with("SPECIAL_EXIT").then_some(()).ok_or(state)
+    });
+    drop(quota);
+    let _ = ROOT.run(&["scontrol", "release", &over]).ok();
+    start_again(&over);
+    assert!(accounting(&over).contains("COMPLETED|0:0"), "{}", accounting(&over));
     // One that may have run waits for its user.
     lost = submit("#!/bin/bash\nexec sleep 600\n", &[]);
     until("the command runs", || {

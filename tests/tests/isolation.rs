@@ -1,9 +1,11 @@
 //! Users of one node kept apart: what of a job another user, or its own user outside of the Pod, can reach.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::process::{Child, Stdio};
 
 use e2e::{ALICE, At, NODE1, ROOT, alone, in_image, no_pod_of, nodes_are_up, scratch, until};
+use slurm_k8s_agent::link::codec::encode;
+use slurm_k8s_agent::link::message::{Hello, Ids, Message, Role, VERSION};
 
 const ALICE_ON_NODE: At = At { user: "alice", host: "node1" };
 const BOB_ON_NODE: At = At { user: "bob", host: "node1" };
@@ -94,6 +96,32 @@ fn its_own_user_cannot_change_the_run_folder_or_speak_for_the_pod() {
             assert_eq!((ran.code, ran.text().as_str()), (Some(0), "heard"), "{}", ran.errors());
         }
     }
+    assert!(job.runs());
+    nodes_are_up();
+}
+
+/// Sends bytes that are given in hexadecimal, and prints what is answered.
+const SAY_BYTES: &str = "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die qq($!\\n); \
+                         syswrite $s, pack('H*', $ARGV[1]); $s->shutdown(1); local $/; print <$s>";
+
+/// A process of the job's own user outside of its Pod has the token, and its uid and groups are the agent's. Still it is
+/// not in the container that took the grant.
+#[test]
+fn its_own_user_cannot_be_the_agent_outside_of_the_pod() {
+    let _alone = alone();
+    let job = Sleeper::start();
+    let folder = &job.folder;
+    let numbers = |argv: &[&str]| -> Vec<u32> {
+        let mut list: Vec<_> = ALICE_ON_NODE.run(argv).ok().text().split(' ').map(|id| id.parse().unwrap()).collect();
+        list.sort_unstable();
+        list
+    };
+    let ids = Ids { uid: numbers(&["id", "-u"])[0], gid: numbers(&["id", "-g"])[0], groups: numbers(&["id", "-G"]) };
+    let token = ALICE_ON_NODE.run(&["cat", &format!("{folder}/token")]).ok().stdout;
+    let hello = Message::Hello(Hello { version: VERSION, role: Role::Agent, task: 0, token, ids });
+    let hex: String = encode(&hello).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    let ran = ALICE_ON_NODE.run(&["perl", "-e", SAY_BYTES, &format!("{folder}/agent.sock"), &hex]);
+    assert!(ran.text().contains("the link refused this process"), "{} {}", ran.text(), ran.errors());
     assert!(job.runs());
     nodes_are_up();
 }

@@ -4,7 +4,10 @@
 use e2e::{ALICE, At, Changed, NODE1, ROOT, Ran, alone, in_image, until};
 
 const CTL: At = At { user: "root", host: "ctl" };
+const BOB: At = At { user: "bob", host: "login" };
 const CONFIG: &str = "/etc/slurm/k8s.toml";
+/// What slurm-k8s reads in these tests.
+const CLI_CONFIG: &str = "/tmp/k8s-namespaces.toml";
 const IDENTITY: &str = "/tmp/k8s-namespaces.kubeconfig";
 const DEPLOY: [&str; 2] =
     [include_str!("../../deploy/per-user/roles.yaml"), include_str!("../../deploy/per-user/policy.yaml")];
@@ -20,7 +23,8 @@ impl PerUser {
         }
         let admin = CTL.run(&["cat", "/etc/testbed/kubeconfig-root"]).ok().text();
         let identity = admin.replacen("  user:\n", "  user:\n    as: slurm-k8s:namespaces\n", 1);
-        let _ = CTL.run_with(&["install", "-m", "0600", "/dev/stdin", IDENTITY], identity.as_bytes()).ok();
+        let _ =
+            CTL.run_with(&["install", "-o", "slurm", "-m", "0600", "/dev/stdin", IDENTITY], identity.as_bytes()).ok();
         until("the policy has its effect", || {
             let ran = as_namespaces(&["create", "--dry-run=server", "namespace", "mine"]);
             ran.errors().contains("namespaces of users only").then_some(()).ok_or_else(|| ran.errors())
@@ -44,10 +48,10 @@ fn as_namespaces(argv: &[&str]) -> Ran {
 }
 
 fn ensure(settings: &str, users: &[&str]) -> Ran {
-    let config = "/tmp/k8s-namespaces.toml";
-    let text = format!("[kubernetes]\nnamespace_per_user = true\n{settings}");
-    let _ = CTL.run_with(&["tee", config], text.as_bytes()).ok();
-    let options = [&format!("--config={config}")[..], &format!("--kubeconfig={IDENTITY}")];
+    // The gc of the testbed's cluster is to find its Pods.
+    let text = format!("cluster = \"testbed\"\n[kubernetes]\nnamespace_per_user = true\n{settings}");
+    let _ = CTL.run_with(&["tee", CLI_CONFIG], text.as_bytes()).ok();
+    let options = [&format!("--config={CLI_CONFIG}")[..], &format!("--kubeconfig={IDENTITY}")];
     CTL.run(&[&["slurm-k8s", "namespace", "ensure"], &options[..], users].concat())
 }
 
@@ -74,7 +78,14 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
     let label = format!("job-id={job}");
     let there = ROOT.run(&["kubectl", "get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "name"]).ok().text();
     assert_eq!(there, format!("pod/slurm-job-{job}-0-0"));
-    let _ = ROOT.run(&["kubectl", "delete", "pods", "-n", NAMESPACE, "--all", "--wait=false"]).ok();
+    // What is left there is gc's as everywhere.
+    let config = format!("--config={CLI_CONFIG}");
+    let gc = ["slurm-k8s", "gc", "--delete", "--finished-after=0s", "--kept-after=0s", &config];
+    until("gc has deleted the kept Pod", || {
+        let ran = CTL.run(&[&gc[..], &["--kubeconfig=/etc/slurm/k8s-gc.kubeconfig"]].concat());
+        let left = ROOT.run(&["kubectl", "get", "pods", "-n", NAMESPACE, "-o", "name"]).ok().text();
+        left.is_empty().then_some(()).ok_or_else(|| format!("{left} {} {}", ran.text(), ran.errors()))
+    });
 
     // Again, with less: slurmctld names the user.
     let _ = ensure("user_quota = ['requests.cpu=5m']\nuser_network_policy = true\n", &["1000"]).ok();
@@ -83,10 +94,46 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
         let errors = ALICE.run(&argv).errors();
         errors.contains("exceeded quota").then_some(()).ok_or(errors)
     });
-    ALICE.run(&argv).fails(121, "exceeded quota");
+    ALICE.run(&argv).fails(119, "exceeded quota");
     let policy = ROOT.run(&["kubectl", "get", "networkpolicy", "-n", NAMESPACE, "-o", "name"]).ok().text();
     assert_eq!(policy, "networkpolicy.networking.k8s.io/slurm-k8s");
     assert!(ensure("", &["no-such-user"]).ended_with(1).errors().contains("no user no-such-user"));
+}
+
+/// slurmctld reads its configuration again when this goes.
+struct Reconfigure;
+
+impl Drop for Reconfigure {
+    fn drop(&mut self) {
+        let _ = CTL.run(&["scontrol", "reconfigure"]);
+        let _ = ROOT.run(&["kubectl", "delete", "namespace", "--ignore-not-found", "--wait=true", "user-1001"]);
+    }
+}
+
+/// As deploy/README.md has it.
+#[test]
+fn slurmctld_makes_the_namespace_of_a_new_user_before_the_first_job() {
+    let _alone = alone();
+    let _per_user = PerUser::set_up();
+    let _changed = Changed::edit(NODE1, CONFIG, |text| text + "[kubernetes]\nnamespace_per_user = true\n");
+    let _ = ensure("", &["alice"]).ok();
+    let prolog = "/tmp/ensure-namespace";
+    let text =
+        format!("#!/bin/sh\nexec /usr/bin/slurm-k8s namespace ensure --config={CLI_CONFIG} --kubeconfig={IDENTITY}\n");
+    let _ = CTL.run_with(&["install", "-m", "0755", "/dev/stdin", prolog], text.as_bytes()).ok();
+    let reconfigure = Reconfigure;
+    let changed = Changed::edit(CTL, "/etc/slurm/slurm.conf", |text| text + &format!("PrologSlurmctld={prolog}\n"));
+    let _ = CTL.run(&["scontrol", "reconfigure"]).ok();
+    let image = in_image("busybox");
+    // A node learns of the new binding a moment later.
+    until("bob's job runs in his namespace", || {
+        let ran = BOB.run(&["srun", "-Q", "-w", "node1", "--mem=100M", &image, "hostname"]);
+        (ran.code == Some(0)).then_some(()).ok_or_else(|| ran.errors())
+    });
+    let events =
+        ROOT.run(&["kubectl", "get", "resourcequota,rolebinding", "-n", "user-1001", "-o", "name"]).ok().text();
+    assert!(events.contains("rolebinding"), "{events}");
+    drop((changed, reconfigure));
 }
 
 #[test]

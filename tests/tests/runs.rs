@@ -125,6 +125,45 @@ fn a_batch_script_on_the_host_runs_its_steps_on_two_nodes() {
 }
 
 #[test]
+fn a_script_without_commands_runs_the_file_that_it_names() {
+    let folder = scratch("file");
+    let file = |name: &str, text: &str| {
+        let path = format!("{folder}/{name}");
+        let _ = ALICE.run_with(&["tee", &path], text.as_bytes()).ok();
+        path
+    };
+    // Neither needs an x bit; Python's needs no `#!` line.
+    let python = file("train.py", "import os, sys\nprint(os.environ['K8S_SCRIPT'], sys.argv[1:])\nsys.exit(3)\n");
+    let shell = file("train", "#!/bin/sh -e\necho \"$0 $@\"; cat /etc/hostname\n");
+    let nothing = file("nothing", "echo by whom?\n");
+    let run = |program: &str, batch: &str, script: &str| {
+        let option = format!("--k8s-script={program}");
+        let job = file("job", script);
+        let output = format!("--output={folder}/out");
+        let image = in_image("userland");
+        let ran =
+            ALICE.run(&["sbatch", "-Q", "--wait", "--mem=100M", &output, batch, &image, &option, &job, "a b", "c"]);
+        (ran.code, ALICE.run(&["cat", &format!("{folder}/out")]).text())
+    };
+    let empty = "#!/bin/bash\n#SBATCH -n1\n\n  # nothing to do here\n";
+    for batch in ["--k8s-batch=pod", "--k8s-batch=host"] {
+        assert_eq!(run(&python, batch, empty), (Some(3), format!("{python} ['a b', 'c']")), "{batch}");
+        let (code, text) = run(&shell, batch, empty);
+        assert!(code == Some(0) && text.starts_with(&format!("{shell} a b c\nslurm-job-")), "{text}");
+        // With commands, it is theirs to run; those of the host and their steps know it too.
+        let script = "#!/bin/bash\n[ -d /.slurm-k8s ] && here=pod || here=host\necho $here $K8S_SCRIPT $1\n";
+        let here = batch.trim_start_matches("--k8s-batch=");
+        assert_eq!(run(&shell, batch, script), (Some(0), format!("{here} {shell} a b")), "{batch}");
+    }
+    let (code, text) = run(&nothing, "--k8s-batch=pod", empty);
+    assert_eq!(code, Some(8), "{text}");
+    assert!(text.contains("a script must name its interpreter"), "{text}");
+    let option = format!("--k8s-script={shell}");
+    let srun = ALICE.run(&["srun", "-Q", "-n1", &in_image("busybox"), &option, "sh", "-c", "echo $K8S_SCRIPT"]).ok();
+    assert_eq!(srun.text(), shell);
+}
+
+#[test]
 fn srun_in_a_script_in_a_pod_says_what_helps() {
     let folder = scratch("nested");
     let script = "#!/bin/bash\nsrun hostname\n";

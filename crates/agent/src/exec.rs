@@ -16,8 +16,8 @@ use rustix::thread::CpuSet;
 use slurm_k8s_agent::link::message::{Failure, Stage, Start, Workdir};
 use slurm_k8s_core::grant::{COMMANDS, CONTAINER_RUN_DIR, ENTRYPOINT_FILE};
 
-use crate::environment;
 use crate::task::plain;
+use crate::{environment, interpreter};
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
@@ -96,8 +96,11 @@ fn strings<'a>(list: impl Iterator<Item = &'a [u8]>) -> std::io::Result<Vec<CStr
 /// The program and its arguments. As Slurm has it, the path that was found is also the first argument.
 fn command(start: &Start, env: &[Vec<u8>]) -> std::io::Result<(CString, Vec<CString>)> {
     let path = environment::value(env, b"PATH").unwrap_or(environment::DEFAULT_PATH.as_bytes());
-    let entrypoint = entrypoint();
-    let mut words = entrypoint.iter().map(Vec::as_slice).chain(start.argv.iter().map(|word| word.as_slice()));
+    let mut before = entrypoint();
+    if let Some(file) = start.argv.first().filter(|_| start.interpreted) {
+        before.extend(interpreter::find(file)?);
+    }
+    let mut words = before.iter().map(Vec::as_slice).chain(start.argv.iter().map(|word| word.as_slice()));
     let first = words.next().ok_or(std::io::Error::from_raw_os_error(ENOENT))?;
     let program = CString::new(look_up(first, path)?.into_os_string().into_vec())?;
     let mut argv = vec![program.clone()];

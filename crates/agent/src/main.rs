@@ -4,13 +4,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use slurm_k8s_core::grant::{CONTAINER_RUN_DIR, SLURM_COMMANDS};
-use slurm_k8s_core::{exit_code, honour};
+use slurm_k8s_core::honour;
+use slurm_k8s_core::message::refuse;
 
 mod agent;
 mod environment;
 mod exec;
 mod held;
 mod hello;
+mod interpreter;
 mod log;
 mod output;
 mod shim;
@@ -59,9 +61,7 @@ fn stands_for_a_command() -> bool {
 
 fn no_plugin_here() -> ExitCode {
     let node = std::env::var("SLURMD_NODENAME").unwrap_or_else(|_| "this node".to_owned());
-    eprintln!("spank-k8s: the job is to run in a Pod, but Slurm on {node} has not loaded spank-k8s");
-    eprintln!("spank-k8s: hint: ask the site's admin to mend plugstack.conf there; nothing of the job was run");
-    ExitCode::from(exit_code::SITE)
+    shim::fail(&refuse::not_loaded(node))
 }
 
 /// The command of Slurm's that this binary was called as, in a Pod.

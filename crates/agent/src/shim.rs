@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use slurm_k8s_agent::link::message::{End, Failure, Message, Role, Stage};
 use slurm_k8s_agent::link::socket::{Link, LinkError};
 use slurm_k8s_core::exit_code;
+use slurm_k8s_core::message::{Refusal, refuse};
 use slurm_k8s_posix::Received;
 
 use crate::held::Held;
@@ -18,7 +19,8 @@ use crate::hello::hello;
 use crate::task::plain;
 
 use self::start::{start, variable};
-use self::words::{fail, say};
+pub use self::words::fail;
+use self::words::say;
 
 mod start;
 mod words;
@@ -26,17 +28,20 @@ mod words;
 /// The variable that makes this binary a shim: the Pod's run folder on the host.
 pub const RUN_DIR: &str = "SPANK_K8S_SHIM_RUN_DIR";
 const WINCH: i32 = 28;
+const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
+
 pub fn main() -> ExitCode {
     // From here on no signal ends the shim before it decides to.
     let signals = match slurm_k8s_posix::take_signals() {
         Ok(signals) => signals,
-        Err(error) => return fail(exit_code::LOST, &format!("cannot take signals: {error}"), None),
+        Err(error) => return fail(&refuse::shim(format!("cannot take signals: {error}"))),
     };
     match run(&signals) {
         Ok(code) => code,
         Err(error) => {
             let cause = std::error::Error::source(&error).map_or_else(String::new, |e| format!(": {e}"));
-            fail(exit_code::LOST, &format!("{error}{cause}"), None)
+            fail(&refuse::shim(format!("{error}{cause}")))
         }
     }
 }
@@ -120,11 +125,8 @@ fn conclude(end: Option<Message>) -> ExitCode {
         Some(Message::Exited { end: End::Code(code), .. }) => ExitCode::from(code),
         Some(Message::Exited { end: End::Signal(signo), .. }) => slurm_k8s_posix::die_by(signo),
         Some(Message::NotStarted { failure, .. }) => not_started(&failure),
-        Some(Message::Refused(refusal)) => fail(refusal.code, &refusal.message, refusal.hint.as_deref()),
-        _ => {
-            let message = "the link to the Pod ended without a status; how the command ended is not known";
-            fail(exit_code::LOST, message, None)
-        }
+        Some(Message::Refused(refusal)) => fail(&refusal),
+        _ => fail(&refuse::lost()),
     }
 }
 
@@ -164,19 +166,15 @@ fn not_started(failure: &Failure) -> ExitCode {
     let what = String::from_utf8_lossy(&failure.what);
     let why = plain(&std::io::Error::from_raw_os_error(failure.errno));
     match failure.stage {
+        Stage::Exec if failure.errno == ENOENT => fail(&refuse::not_found(what, why)),
+        Stage::Exec if failure.errno == EACCES => fail(&refuse::not_executable(what, why)),
         // As plain Slurm: the errno is the exit code.
         Stage::Exec => {
             let code = u8::try_from(failure.errno).unwrap_or(exit_code::NOT_STARTED);
-            fail(code, &format!("cannot run `{what}': {why}"), None)
+            fail(&Refusal { code, ..refuse::no_program(what, why) })
         }
-        Stage::Workdir => fail(
-            exit_code::OPTION,
-            &format!("--k8s-workdir: cannot change to `{what}' in the Pod: {why}"),
-            Some("name a folder that the image has, or one of the site's mounts"),
-        ),
-        Stage::Limits => fail(exit_code::NOT_STARTED, &format!("cannot set {what} in the Pod: {why}"), None),
-        Stage::Spawn => {
-            fail(exit_code::NOT_STARTED, &format!("cannot start a process in the Pod: {what}: {why}"), None)
-        }
+        Stage::Workdir => fail(&refuse::workdir(what, why)),
+        Stage::Limits => fail(&refuse::limits(what, why)),
+        Stage::Spawn => fail(&refuse::no_process(what, why)),
     }
 }

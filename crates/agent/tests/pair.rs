@@ -205,7 +205,9 @@ fn a_command_that_cannot_run_is_told_with_its_errno() {
     for (command, code, why) in cases {
         let ran = run(|_, _| {}, &[&command]);
         assert_eq!(ran.status.code(), Some(code), "{command}");
-        assert_eq!(ran.stderr, format!("spank-k8s: cannot run `{command}': {why}\n"));
+        let hint = "spank-k8s: hint: a script must name its interpreter in its first line: #!/bin/bash\n";
+        let hint = if code == 8 { hint } else { "" };
+        assert_eq!(ran.stderr, format!("spank-k8s: cannot run `{command}': {why}\n{hint}"));
     }
 }
 
@@ -225,6 +227,22 @@ fn a_missing_folder_is_as_slurm_has_it_unless_it_was_asked_for() {
     let ran = run(|_, shim| _ = shim.env("SPANK_K8S_SHIM_WORKDIR", "/no/such"), &["pwd"]);
     assert_eq!(ran.status.code(), Some(124));
     assert!(ran.stderr.contains("/no/such"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_file_is_run_by_its_interpreter_in_place_of_the_script_that_has_no_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_file = |text: &str| {
+        let file = folder.path().join("train");
+        std::fs::write(&file, text).unwrap();
+        run(|_, shim| _ = shim.env("SPANK_K8S_SHIM_FILE", &file), &["/spool/slurm_script", "one", "two"])
+    };
+    let ran = run_file("#!/bin/sh -e\necho \"${0##*/} $@\"; false; echo not me");
+    assert_eq!((ran.stdout.as_slice(), ran.status.code()), (b"train one two\n".as_slice(), Some(1)), "{}", ran.stderr);
+
+    let ran = run_file("echo by whom?");
+    assert_eq!(ran.status.code(), Some(8));
+    assert!(ran.stderr.contains("Exec format error\nspank-k8s: hint: a script must"), "{}", ran.stderr);
 }
 
 #[test]

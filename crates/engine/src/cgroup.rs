@@ -39,22 +39,81 @@ pub enum CgroupError {
     },
 }
 
-/// The cgroup of a process for one controller.
+/// Where the kernel shows them.
+struct Views<'a> {
+    cgroups: &'a Path,
+    processes: &'a Path,
+}
+
+impl Views<'_> {
+    fn of_this_node() -> Views<'static> {
+        Views { cgroups: Path::new(ROOT), processes: Path::new("/proc") }
+    }
+
+    /// The cgroup of a process for one controller.
+    fn of(&self, pid: i32, controller: &'static str) -> Result<Cgroup, CgroupError> {
+        let file = self.processes.join(pid.to_string()).join("cgroup");
+        let text = std::fs::read_to_string(&file).map_err(|source| CgroupError::Read { file, source })?;
+        find(&text, controller, self.cgroups).ok_or(CgroupError::None { pid, controller })
+    }
+
+    fn confine(&self, agent: i32, shim: i32) -> Result<String, CgroupError> {
+        let from = self.of(shim, "cpuset")?;
+        // In v2, what a parent has not enabled for its children is not there, and the parent's holds.
+        let file = from.nearest("cpuset.effective_cpus", "cpuset.cpus.effective", self.cgroups);
+        let cores = read(file)?;
+        let cores = cores.trim().to_owned();
+        write(self.of(agent, "cpuset")?.folder.join("cpuset.cpus"), &cores)?;
+        Ok(cores)
+    }
+
+    fn is_frozen(&self, pid: i32) -> Result<bool, CgroupError> {
+        let cgroup = self.of(pid, "freezer")?;
+        let text = read(cgroup.file("freezer.state", "cgroup.events"))?;
+        Ok(if cgroup.v1 { text.trim() == "FROZEN" } else { text.lines().any(|line| line == "frozen 1") })
+    }
+
+    fn freeze(&self, agent: i32, frozen: bool) -> Result<(), CgroupError> {
+        let cgroup = self.of(agent, "freezer")?;
+        let text = match (cgroup.v1, frozen) {
+            (true, true) => "FROZEN",
+            (true, false) => "THAWED",
+            (false, true) => "1",
+            (false, false) => "0",
+        };
+        write(cgroup.file("freezer.state", "cgroup.freeze"), text)
+    }
+
+    fn memory(&self, agent: i32) -> Result<Memory, CgroupError> {
+        let cgroup = self.of(agent, "memory")?;
+        let number = |v1: &str, v2: &str| read(cgroup.file(v1, v2)).ok().and_then(|text| text.trim().parse().ok());
+        let events = read(cgroup.file("memory.oom_control", "memory.events"))?;
+        Ok(Memory {
+            killed: field(&events, "oom_kill").unwrap_or(0),
+            peak: number("memory.max_usage_in_bytes", "memory.peak"),
+            limit: number("memory.limit_in_bytes", "memory.max"),
+        })
+    }
+}
+
+/// One cgroup.
 struct Cgroup {
     folder: PathBuf,
     v1: bool,
 }
 
 impl Cgroup {
-    fn of(pid: i32, controller: &'static str) -> Result<Self, CgroupError> {
-        let file = PathBuf::from(format!("/proc/{pid}/cgroup"));
-        let text = std::fs::read_to_string(&file).map_err(|source| CgroupError::Read { file, source })?;
-        find(&text, controller, Path::new(ROOT)).ok_or(CgroupError::None { pid, controller })
-    }
-
     /// The file with this name in the one version, and that in the other.
     fn file(&self, v1: &str, v2: &str) -> PathBuf {
         self.folder.join(if self.v1 { v1 } else { v2 })
+    }
+
+    /// The same of the nearest cgroup that has it, up to `root`.
+    fn nearest(&self, v1: &str, v2: &str, root: &Path) -> PathBuf {
+        let name = if self.v1 { v1 } else { v2 };
+        let folders = self.folder.ancestors().take_while(|folder| folder.starts_with(root));
+        let mut files = folders.map(|folder| folder.join(name));
+        files.find(|file| file.exists()).unwrap_or_else(|| self.folder.join(name))
     }
 }
 
@@ -85,30 +144,17 @@ fn find(text: &str, controller: &str, root: &Path) -> Option<Cgroup> {
 /// of the shim's own cgroup, which Slurm's task/cgroup has set; where it sets none, the container gets none either.
 /// Tells the cores.
 pub fn confine(agent: i32, shim: i32) -> Result<String, CgroupError> {
-    let from = Cgroup::of(shim, "cpuset")?;
-    let cores = read(from.file("cpuset.effective_cpus", "cpuset.cpus.effective"))?;
-    let cores = cores.trim().to_owned();
-    write(Cgroup::of(agent, "cpuset")?.folder.join("cpuset.cpus"), &cores)?;
-    Ok(cores)
+    Views::of_this_node().confine(agent, shim)
 }
 
 /// Whether a process is frozen, as `scontrol suspend` leaves it.
 pub fn is_frozen(pid: i32) -> Result<bool, CgroupError> {
-    let cgroup = Cgroup::of(pid, "freezer")?;
-    let text = read(cgroup.file("freezer.state", "cgroup.events"))?;
-    Ok(if cgroup.v1 { text.trim() == "FROZEN" } else { text.lines().any(|line| line == "frozen 1") })
+    Views::of_this_node().is_frozen(pid)
 }
 
 /// Freezes or thaws the container.
 pub fn freeze(agent: i32, frozen: bool) -> Result<(), CgroupError> {
-    let cgroup = Cgroup::of(agent, "freezer")?;
-    let text = match (cgroup.v1, frozen) {
-        (true, true) => "FROZEN",
-        (true, false) => "THAWED",
-        (false, true) => "1",
-        (false, false) => "0",
-    };
-    write(cgroup.file("freezer.state", "cgroup.freeze"), text)
+    Views::of_this_node().freeze(agent, frozen)
 }
 
 /// What the container's memory came to.
@@ -124,14 +170,7 @@ pub struct Memory {
 
 /// What the container's memory has come to.
 pub fn memory(agent: i32) -> Result<Memory, CgroupError> {
-    let cgroup = Cgroup::of(agent, "memory")?;
-    let number = |v1: &str, v2: &str| read(cgroup.file(v1, v2)).ok().and_then(|text| text.trim().parse().ok());
-    let events = read(cgroup.file("memory.oom_control", "memory.events"))?;
-    Ok(Memory {
-        killed: field(&events, "oom_kill").unwrap_or(0),
-        peak: number("memory.max_usage_in_bytes", "memory.peak"),
-        limit: number("memory.limit_in_bytes", "memory.max"),
-    })
+    Views::of_this_node().memory(agent)
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {
@@ -139,23 +178,4 @@ fn field(text: &str, name: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_controller_is_found_in_both_versions() {
-        let root = Path::new("/c");
-        let hybrid = "4:memory:/a\n3:cpuset,cpu:/slurm/uid_1/job_2/step_0\n0::/\n";
-        let found = |text: &str| find(text, "cpuset", root).map(|cgroup| (cgroup.folder, cgroup.v1));
-        assert_eq!(found(hybrid), Some(("/c/cpuset/slurm/uid_1/job_2/step_0".into(), true)));
-        assert_eq!(found("0::/system.slice/x\n"), Some(("/c/system.slice/x".into(), false)));
-        assert_eq!(found("1:name=systemd:/\n"), None);
-    }
-
-    #[test]
-    fn the_kernels_counts_are_read() {
-        assert_eq!(field("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", "oom_kill"), Some(2));
-        assert_eq!(field("low 0\noom 1\noom_kill 3\noom_group_kill 0\n", "oom_kill"), Some(3));
-        assert_eq!(field("", "oom_kill"), None);
-    }
-}
+mod tests;

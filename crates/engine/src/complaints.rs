@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use slurm_k8s_agent::link::message::Refusal;
 use slurm_k8s_core::verdict::{Verdict, event};
 use tokio::time::sleep;
 
@@ -39,9 +38,7 @@ pub async fn read<F: Future<Output = ()>>(
         };
         let judged = warnings.iter().filter_map(|(reason, message)| event::judge(reason, message)).next_back();
         match judged {
-            Some(Verdict::Failed { code, message, hint }) => {
-                return tell(Observed::Failed(Refusal { code, message, hint })).await;
-            }
+            Some(Verdict::Failed(refusal)) => return tell(Observed::Failed(refusal)).await,
             Some(Verdict::Trouble { message }) if message != last => {
                 last.clone_from(&message);
                 tell(Observed::Notice(message)).await;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 use slurm_k8s_agent::link::message::{Hello, Ids, Message, Refusal, Role, VERSION};
+use slurm_k8s_core::message::refuse;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
@@ -114,14 +115,14 @@ impl Hall {
 
     async fn shim(&self, task: u32, process: Process, sender: Sender, from: &mut Receiver) -> Result<(), String> {
         if !process.descends_from(self.door.parent) {
-            sender.send(Message::Refused(refusal::door()), Vec::new());
+            sender.send(Message::Refused(refuse::door()), Vec::new());
             return Err(format!("process {} is no task of this step", process.pid()));
         }
         self.comes_first(Some(task), &sender)?;
         let _ = self.events.send(Event::Shim { task, sender: sender.clone(), process }).await;
         let result = self.hear_shim(task, from).await;
         if result.is_err() {
-            sender.send(Message::Refused(refusal::protocol("the shim")), Vec::new());
+            sender.send(Message::Refused(refuse::protocol("the shim")), Vec::new());
         }
         let _ = self.events.send(Event::ShimGone { task }).await;
         result.map_err(|error| chain(&error))
@@ -196,7 +197,7 @@ impl Hall {
         if self.came.borrow_mut().insert(who) {
             return Ok(());
         }
-        sender.send(Message::Refused(refusal::door()), Vec::new());
+        sender.send(Message::Refused(refuse::door()), Vec::new());
         Err("another one came before it".into())
     }
 }
@@ -212,5 +213,5 @@ fn check(hello: &Hello, role: Role, door: &Door) -> Option<Refusal> {
     let fits = hello.role == role
         && hello.token.trim_ascii_end() == door.token.as_bytes()
         && (role == Role::Agent || hello.task < door.tasks);
-    (!fits).then(refusal::door)
+    (!fits).then(refuse::door)
 }

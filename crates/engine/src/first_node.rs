@@ -10,13 +10,13 @@ use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{WatchEvent, WatchParams};
 use slurm_k8s_agent::link::message::{Address, Meeting, Message, Refusal, Start};
+use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::rendezvous::MASTER_ADDR;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::api::Pods;
 use crate::create::Created;
-use crate::refusal;
 
 /// The first pause before it is looked again: a watch broke, or the Pod is not there.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ pub async fn find(pods: &Pods, sought: &Sought, patience: Duration) -> Result<Op
     match timeout(patience, look(pods, sought)).await {
         Ok(Seen::At(address)) => Ok(Some(address)),
         Ok(Seen::Ended) => Ok(None),
-        Err(_) => Err(refusal::no_meeting(&sought.name)),
+        Err(_) => Err(refuse::no_meeting(&sought.name)),
     }
 }
 
@@ -184,27 +184,14 @@ async fn was_there(pods: &Pods, sought: &Sought) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use slurm_k8s_agent::link::message::{Io, Scope, Workdir};
-
     use super::*;
 
     fn start(env: &[&str], own: &[&str]) -> Message {
         let bytes = |text: &&str| serde_bytes::ByteBuf::from(text.as_bytes());
         Message::Start(Box::new(Start {
-            task: 0,
-            argv: vec![bytes(&"true")],
             env: env.iter().map(bytes).collect(),
             variables: own.iter().map(|name| (bytes(name), Some(bytes(&"x")))).collect(),
-            workdir: Workdir::Inherited(bytes(&"/")),
-            umask: 0o22,
-            rlimits: Vec::new(),
-            cpus: Vec::new(),
-            nice: 0,
-            ignored: 0,
-            terminal: None,
-            io: Io::Tee,
-            scope: Scope::Task,
-            meeting: None,
+            ..Start::plain(["true"])
         }))
     }
 

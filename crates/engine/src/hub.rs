@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Message, Refusal};
+use slurm_k8s_core::message::refuse;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -164,10 +165,10 @@ impl<'a> Hub<'a> {
 
     fn expire(&mut self) {
         if self.post_mortem.take().is_some() {
-            let refusal = self.failure.take().unwrap_or_else(refusal::lost);
+            let refusal = self.failure.take().unwrap_or_else(refuse::lost);
             self.refuse(refusal);
         } else if !self.agent_seen && Instant::now() >= self.start_deadline {
-            let timeout = || refusal::start_timeout(self.notice.as_ref().unwrap_or(&self.state));
+            let timeout = || refuse::start_timeout(self.notice.as_ref().unwrap_or(&self.state));
             let refusal = self.failure.take().unwrap_or_else(timeout);
             self.refuse(refusal);
         }
@@ -339,7 +340,7 @@ impl<'a> Hub<'a> {
             self.journal.write("agent_gone", &[]);
             match self.leaving.take().or(self.failure.take()) {
                 Some(refusal) => self.refuse(refusal),
-                None if broke => self.refuse(refusal::protocol("the agent")),
+                None if broke => self.refuse(refuse::protocol("the agent")),
                 None => self.post_mortem = Some(Instant::now() + POST_MORTEM),
             }
         }

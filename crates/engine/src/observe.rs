@@ -9,14 +9,14 @@ use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{WatchEvent, WatchParams};
 use slurm_k8s_agent::link::message::Refusal;
-use slurm_k8s_core::exit_code;
+use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::verdict::{self, Verdict, judge};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use crate::api::{ApiError, Pods};
+use crate::api::Pods;
 use crate::complaints;
-use crate::create::{CreateError, Created, Creation};
+use crate::create::{Created, Creation};
 use crate::hub::Event;
 use crate::pause::Pause;
 use crate::refusal;
@@ -112,40 +112,9 @@ async fn create<F: Future<Output = ()>>(
                 }
                 pause.wait(error.retry_after()).await;
             }
-            Err(error) => return Err(creation_failed(&error)),
+            Err(error) => return Err(refusal::creation(&error)),
         }
     }
-}
-
-/// The refusal for what cannot be made on the node itself.
-pub fn on_node(error: &dyn std::error::Error) -> Refusal {
-    refusal::because(exit_code::SITE, error, Some("ask the site's admin: this node cannot prepare Pods"))
-}
-
-/// The refusal for a Pod that could not be created.
-pub fn creation_failed(error: &CreateError) -> Refusal {
-    let hint = match error {
-        CreateError::RunDir(_) => return on_node(error),
-        CreateError::Api(ApiError::Kubeconfig { .. }) => {
-            return refusal::because(
-                exit_code::SITE,
-                error,
-                Some("ask the site's admin: this node cannot use Kubernetes"),
-            );
-        }
-        CreateError::Api(ApiError::Status { code: 403, message, .. }) if message.contains("exceeded quota") => {
-            Some("the quota of this namespace is used up: wait for other jobs to end, or ask the site's admin for more")
-        }
-        CreateError::Api(ApiError::Status { code: 404, message, .. }) if message.starts_with("namespaces ") => {
-            Some("ask the site's admin to make it: slurm-k8s namespace ensure USER")
-        }
-        CreateError::Api(ApiError::Status { code: 401 | 403, .. }) => {
-            Some("the node's identity or role is wrong, or a policy forbids this Pod; ask the site's admin")
-        }
-        CreateError::Api(api) if api.retryable() => Some("the cluster is down; submit the job again later"),
-        _ => None,
-    };
-    refusal::because(exit_code::CLUSTER, error, hint)
 }
 
 async fn follow<F: Future<Output = ()>>(
@@ -207,12 +176,7 @@ fn of_ours(pod: &Pod, created: &Created) -> bool {
 }
 
 fn deleted(created: &Created) -> Refusal {
-    left(format!("the Pod {} was deleted in Kubernetes", created.name))
-}
-
-fn left(message: String) -> Refusal {
-    let hint = "somebody or something else than Slurm ended it; `kubectl get events` may tell";
-    Refusal { code: exit_code::LOST, message, hint: Some(hint.into()) }
+    refuse::left(format!("the Pod {} was deleted in Kubernetes", created.name))
 }
 
 struct Judge<'a> {
@@ -236,19 +200,11 @@ impl Judge<'_> {
                 if since.elapsed() < self.patience {
                     self.once(&message, Observed::Notice)
                 } else {
-                    vec![Observed::Failed(Refusal {
-                        code: exit_code::IMAGE,
-                        message,
-                        hint: Some(
-                            "the registry cannot be reached from the node, or refuses it; try again later".into(),
-                        ),
-                    })]
+                    vec![Observed::Failed(refuse::not_pulled(message))]
                 }
             }
-            Verdict::Leaving { message } => self.once(&message, |message| Observed::Leaving(left(message))),
-            Verdict::Failed { code, message, hint } => {
-                vec![Observed::Failed(Refusal { code, message, hint })]
-            }
+            Verdict::Leaving { message } => self.once(&message, |message| Observed::Leaving(refuse::left(message))),
+            Verdict::Failed(refusal) => vec![Observed::Failed(refusal)],
         }
     }
 

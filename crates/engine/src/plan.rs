@@ -7,14 +7,15 @@ use k8s_openapi::api::core::v1::Pod;
 use rustix::process::{Resource, getrlimit};
 use slurm_k8s_agent::link::message::Refusal;
 use slurm_k8s_core::config::{Config, Way};
-use slurm_k8s_core::exit_code;
 use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount};
 use slurm_k8s_core::gres::{Gpus, NONE};
 use slurm_k8s_core::image::ImageRef;
-use slurm_k8s_core::limit::Amount;
+use slurm_k8s_core::limit::{Amount, LimitError};
+use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::option::JobOptions;
 use slurm_k8s_core::option::mount::MountRequest;
 use slurm_k8s_core::pod::{PodRequest, WayIn, build};
+use slurm_k8s_core::policy::PolicyError;
 use slurm_k8s_core::template::Template;
 use slurm_k8s_core::{label, name, policy, profile};
 
@@ -71,11 +72,7 @@ pub fn check_node(config: &Config) -> Result<(), Refusal> {
     let runtime = (config.kubernetes.way == Way::Runtime).then(|| (paths.runtime(), "the OCI runtime wrapper"));
     for (path, what) in [(paths.agent(), "the agent")].into_iter().chain(runtime) {
         if let Err(error) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
-            return Err(Refusal {
-                code: exit_code::SITE,
-                message: format!("{what} {} cannot be used on this node: {error}", path.display()),
-                hint: Some("ask the site's admin to install spank-k8s on the node".into()),
-            });
+            return Err(refuse::program(what, path.display(), error));
         }
     }
     Ok(())
@@ -83,22 +80,16 @@ pub fn check_node(config: &Config) -> Result<(), Refusal> {
 
 /// Refuses what the site does not allow; the submitting side was perhaps never asked.
 pub fn check_policy(config: &Config, step: &Step) -> Result<(), Refusal> {
-    policy::check(config, &step.given, step.uid).map_err(|error| Refusal {
-        code: exit_code::OPTION,
-        message: error.to_string(),
-        hint: Some(error.hint()),
-    })
+    let refused = |error: PolicyError| refuse::option(&error).hinted(Some(&error.hint()));
+    policy::check(config, &step.given, step.uid).map_err(refused)
 }
 
 /// Holds the step to its profile's limits by what Slurm has given it here: slurmctld knows only what the job says.
 pub fn check_limits(config: &Config, step: &Step) -> Result<(), Refusal> {
     let gpus = u64::try_from(step.gpus.count()).ok();
     let amount = Amount { cpus: step.cores, memory: step.memory_bytes, gpus };
-    profile::check_limits(config, &step.options, &amount).map_err(|error| Refusal {
-        code: exit_code::OPTION,
-        message: error.to_string(),
-        hint: Some(error.hint()),
-    })
+    let refused = |error: LimitError| refuse::option(&error).hinted(Some(&error.hint()));
+    profile::check_limits(config, &step.options, &amount).map_err(refused)
 }
 
 /// Refuses GPUs of which nobody knows which they are: the container would have none.
@@ -106,21 +97,13 @@ pub fn check_gpus(config: &Config, step: &Step) -> Result<(), Refusal> {
     if config.gres.gpu.is_some() || config.gres.variables.is_empty() || !step.gpus.nameless() {
         return Ok(());
     }
-    Err(Refusal {
-        code: exit_code::SITE,
-        message: format!("Slurm gave the step {} GPUs here, but does not tell which", step.gpus.count()),
-        hint: Some("ask the site's admin: gres.conf needs File= for them, or k8s.toml gres.gpu".into()),
-    })
+    Err(refuse::nameless_gpus(step.gpus.count()))
 }
 
 /// Reads the admin's Pod template, if there is one.
 pub fn template(step: &Step) -> Result<Option<Template>, Refusal> {
     let Some(path) = &step.template else { return Ok(None) };
-    let refused = |reason: String| Refusal {
-        code: exit_code::SITE,
-        message: format!("the Pod template {} cannot be used: {reason}", path.display()),
-        hint: Some("ask the site's admin to mend it".into()),
-    };
+    let refused = |reason: String| refuse::template(path.display(), reason);
     let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     Template::parse(&text).map(Some).map_err(|error| refused(error.to_string()))
 }

@@ -1,17 +1,15 @@
 //! The refusals that the engine itself finds reason for.
 
 use slurm_k8s_agent::link::message::{Ids, Refusal, VERSION};
-use slurm_k8s_core::exit_code;
+use slurm_k8s_core::message::refuse;
 
+use crate::api::ApiError;
 use crate::cgroup::Memory;
+use crate::create::CreateError;
 use crate::mounts::MountsError;
 
-fn refusal(code: u8, message: String, hint: Option<&str>) -> Refusal {
-    Refusal { code, message, hint: hint.map(str::to_owned) }
-}
-
-/// A final refusal with the whole chain of an error's causes.
-pub fn because(code: u8, error: &dyn std::error::Error, hint: Option<&str>) -> Refusal {
+/// An error with the whole chain of its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -24,37 +22,44 @@ pub fn because(code: u8, error: &dyn std::error::Error, hint: Option<&str>) -> R
         }
         cause = error.source();
     }
-    refusal(code, message, hint)
+    message
+}
+
+/// What cannot be made on the node itself.
+pub fn on_node(error: &dyn std::error::Error) -> Refusal {
+    refuse::node(chain(error))
 }
 
 /// A mount of the user's own that cannot be had.
 pub fn mounts(error: &MountsError) -> Refusal {
+    let cause = chain(error);
     match error {
-        MountsError::Node { .. } => {
-            because(exit_code::SITE, error, Some("ask the site's admin: this node cannot mount"))
-        }
-        MountsError::Silent => {
-            because(exit_code::SITE, error, Some("a shared file system hangs on this node; ask the site's admin"))
-        }
-        MountsError::Changeable { .. } => {
-            because(exit_code::OPTION, error, Some("mount it at a path outside of the site's shared file systems"))
-        }
-        MountsError::NoPlace { .. } => {
-            because(exit_code::OPTION, error, Some("make it first, or mount somewhere else"))
-        }
-        MountsError::Unreachable { .. } | MountsError::Outside { .. } => {
-            because(exit_code::OPTION, error, Some("name a folder or file that you can reach on the node yourself"))
-        }
+        MountsError::Node { .. } => refuse::mount(cause),
+        MountsError::Silent => refuse::mount_silent(cause),
+        MountsError::Changeable { .. } => refuse::mount_place(cause),
+        MountsError::NoPlace { .. } => refuse::mount_no_place(cause),
+        MountsError::Unreachable { .. } | MountsError::Outside { .. } => refuse::mount_source(cause),
     }
 }
 
-/// The container ended and nobody knows how.
-pub fn lost() -> Refusal {
-    refusal(
-        exit_code::LOST,
-        "the link to the Pod ended without a status; how the command ended is not known".into(),
-        Some("`kubectl describe pod` and the kubelet's log may tell; the job can be submitted again"),
-    )
+/// A Pod that could not be created.
+pub fn creation(error: &CreateError) -> Refusal {
+    let api = match error {
+        CreateError::RunDir(_) => return on_node(error),
+        CreateError::NameTaken { .. } => return refuse::name_taken(error),
+        CreateError::Api(api) => api,
+    };
+    let cause = chain(api);
+    match api {
+        ApiError::Kubeconfig { .. } => refuse::kubeconfig(cause),
+        ApiError::Status { code: 403, message, .. } if message.contains("exceeded quota") => refuse::over_quota(cause),
+        ApiError::Status { code: 404, message, .. } if message.starts_with("namespaces ") => {
+            refuse::no_namespace(cause)
+        }
+        ApiError::Status { code: 401 | 403, .. } => refuse::denied(cause),
+        api if api.retryable() => refuse::api_down(cause),
+        _ => refuse::not_created(cause),
+    }
 }
 
 /// The kernel has killed a process of the job for want of memory: what is said besides Slurm's own "Killed".
@@ -67,33 +72,9 @@ pub fn out_of_memory(memory: &Memory) -> [String; 2] {
     ]
 }
 
-/// The Pod did not start in time; `seen` is what hindered it last.
-pub fn start_timeout(seen: &str) -> Refusal {
-    refusal(
-        exit_code::NOT_STARTED,
-        format!("the Pod did not start in time: {seen}"),
-        Some("`kubectl get events -n slurm-jobs` tells what it waits for; the limit is start_timeout in k8s.toml"),
-    )
-}
-
-/// The step's first node has no Pod that could be met.
-pub fn no_meeting(name: &str) -> Refusal {
-    refusal(
-        exit_code::NOT_STARTED,
-        format!("the Pod {name} on the step's first node has got no address in time; the tasks cannot meet there"),
-        Some("look at the tasks on that node; the limit is start_timeout in k8s.toml"),
-    )
-}
-
 /// The container runs with another identity than Slurm's.
 pub fn identity(slurm: &Ids, container: &Ids) -> Refusal {
-    refusal(
-        exit_code::NOT_STARTED,
-        format!("the container runs as {}, but Slurm's job as {}", shown(container), shown(slurm)),
-        Some(
-            "with kubernetes.way = \"runtime\", the RuntimeClass must use slurm-k8s-runtime on this node; with \"host-path\", the image's /etc/group may have no more groups for the user",
-        ),
-    )
+    refuse::identity(shown(container), shown(slurm))
 }
 
 fn shown(ids: &Ids) -> String {
@@ -103,23 +84,5 @@ fn shown(ids: &Ids) -> String {
 
 /// Shim, agent and engine are of different releases.
 pub fn version(theirs: u16) -> Refusal {
-    refusal(
-        exit_code::SITE,
-        format!("this node's slurm-k8s-agent speaks version {theirs} of the link, its plugin version {VERSION}"),
-        Some("install one release of spank-k8s on the node"),
-    )
-}
-
-/// The token is wrong.
-pub fn door() -> Refusal {
-    refusal(exit_code::LOST, "the link refused this process".into(), None)
-}
-
-/// One of the user's own ends of the link does not keep to it.
-pub fn protocol(end: &str) -> Refusal {
-    refusal(
-        exit_code::LOST,
-        format!("{end} has broken the protocol of the link; how the command ended is not known"),
-        Some("a process of the job has changed it, or the node has parts of two releases; slurmd.log says more"),
-    )
+    refuse::version(theirs, VERSION)
 }

@@ -16,8 +16,8 @@ use rustix::process::{Signal, pidfd_send_signal};
 use serde_json::Value;
 use slurm_k8s_agent::link::message::{Ids, Refusal};
 use slurm_k8s_core::config::{Config, Way};
-use slurm_k8s_core::exit_code;
 use slurm_k8s_core::grant::CONTAINER_FILE;
+use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::{name, rendezvous};
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
@@ -29,7 +29,7 @@ use crate::first_node::{self, Place, Sought};
 use crate::hub::{Event, Hub};
 use crate::journal::Journal;
 use crate::mounts::Mounts;
-use crate::observe::{First, Patience, creation_failed, observe, on_node};
+use crate::observe::{First, Patience, observe};
 use crate::plan::{self, Step};
 use crate::refusal;
 use crate::removal::{Target, remove};
@@ -120,7 +120,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     plan::check_limits(&config, step)?;
     plan::check_gpus(&config, step)?;
     let template = plan::template(step)?;
-    let on_node = |error: RunDirError| on_node(&error);
+    let on_node = |error: RunDirError| refusal::on_node(&error);
     let (nonce, token) = (random().map_err(on_node)?, random().map_err(on_node)?);
     let name = name::pod(step.job_id, step.step_id, step.node_index);
     let journal = Journal::open(
@@ -165,10 +165,10 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| remove(refusal::because(exit_code::SITE, &error, None)))?;
+        .map_err(|error| remove(refuse::engine(error)))?;
     let (pods, first) = runtime
         .block_on(first_attempt(&config, &namespace, &mut creation))
-        .map_err(|error| remove(creation_failed(&error)))?;
+        .map_err(|error| remove(refusal::creation(&error)))?;
     journal.write(
         "posted",
         &[
@@ -187,8 +187,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     let keep = step.options.keep().unwrap_or(false);
     let (place, first_node) = meeting(&config, step);
     let work = Work { runtime, pods, sockets, creation, first, door, place, first_node, config, journal, mounts, keep };
-    spawn(path, work)
-        .map_err(|error| refusal::because(exit_code::SITE, &error, Some("the node is out of processes or memory")))
+    spawn(path, work).map_err(refuse::engine)
 }
 
 /// Where the tasks meet, and what is to be found out for that.

@@ -2,8 +2,12 @@
 
 /// The command is not in the image (`ENOENT`, as plain Slurm has it).
 pub const NOT_FOUND: u8 = 2;
+/// The command is no program (`ENOEXEC`, as plain Slurm has it).
+pub const NO_PROGRAM: u8 = 8;
 /// The command is not executable (`EACCES`, as plain Slurm has it).
 pub const NOT_EXECUTABLE: u8 = 13;
+/// A quota of the namespace.
+pub const QUOTA: u8 = 119;
 /// Something is not installed, or not right, on the node.
 pub const SITE: u8 = 120;
 /// The API server.
@@ -65,10 +69,22 @@ pub const EXIT_CODES: &[ExitCode] = &[
         blame: &[Blame::User],
     },
     ExitCode {
+        code: NO_PROGRAM,
+        title: "not a program",
+        meaning: "The kernel does not take the command for a program: a script without a `#!` line, or a program for other processors. The code is the kernel's `ENOEXEC`, as under plain Slurm.",
+        blame: &[Blame::User],
+    },
+    ExitCode {
         code: NOT_EXECUTABLE,
         title: "command not executable",
         meaning: "The command is there, but the user may not execute it. The code is the kernel's `EACCES`, as under plain Slurm.",
         blame: &[Blame::User],
+    },
+    ExitCode {
+        code: QUOTA,
+        title: "quota",
+        meaning: "The Pod would exceed a `ResourceQuota` of its namespace.",
+        blame: &[Blame::User, Blame::Cluster],
     },
     ExitCode {
         code: SITE,
@@ -79,7 +95,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: CLUSTER,
         title: "API server",
-        meaning: "The Kubernetes API server could not be reached, or it refused the Pod (identity, role, quota, admission policy).",
+        meaning: "The Kubernetes API server could not be reached, or it refused the Pod (identity, role, admission policy).",
         blame: &[Blame::Cluster, Blame::Site],
     },
     ExitCode {

@@ -16,6 +16,7 @@ pub mod image;
 pub mod judge;
 pub mod label;
 pub mod limit;
+pub mod message;
 pub mod multi_prog;
 pub mod name;
 pub mod option;

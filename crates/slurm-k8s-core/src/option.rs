@@ -25,7 +25,7 @@ use mount::MountRequest;
 pub(crate) use table::find;
 pub use table::{
     BATCH, ENTRYPOINT, ENV, IMAGE, IO, KEEP, MOUNT_HOME, MOUNTS, NAMESPACE, NETWORK, OPTIONS, OptionSpec,
-    PRIORITY_CLASS, PROFILE, PULL, READONLY, SHM_SIZE, WORKDIR,
+    PRIORITY_CLASS, PROFILE, PULL, READONLY, SCRIPT, SHM_SIZE, WORKDIR,
 };
 pub use value::{Kind, NO_IMAGE, Value};
 pub(crate) use value::{is_name, size};
@@ -163,10 +163,13 @@ impl JobOptions {
     /// `--k8s-workdir`: absolute, in the container; bytes, not text.
     #[must_use]
     pub fn workdir(&self) -> Option<&Path> {
-        match self.value(WORKDIR) {
-            Some(Value::Folder(path)) => Some(path),
-            _ => None,
-        }
+        self.path(WORKDIR)
+    }
+
+    /// `--k8s-script`: absolute, in the container; bytes, not text.
+    #[must_use]
+    pub fn script(&self) -> Option<&Path> {
+        self.path(SCRIPT)
     }
 
     /// `--k8s-mounts`.
@@ -253,6 +256,13 @@ impl JobOptions {
     fn word<T: FromStr>(&self, name: &str) -> Option<T> {
         match self.value(name) {
             Some(Value::Word(word)) => word.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<&Path> {
+        match self.value(name) {
+            Some(Value::Path(path)) => Some(path),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ use crate::config::KEYS;
 use crate::exit_code::{Blame, EXIT_CODES};
 use crate::finding::KINDS;
 use crate::label::{Kind, LABELS};
+use crate::message::MESSAGES;
 use crate::option::OPTIONS;
 use crate::rendezvous::VARIABLES;
 
@@ -13,12 +14,13 @@ const MADE: &str = "<!-- Made from the tables in crates/slurm-k8s-core: UPDATE=1
 
 /// Every page: its file in `docs/reference` and its text.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 7] {
+pub fn pages() -> [(&'static str, String); 8] {
     [
         ("options.md", options()),
         ("config.md", config()),
         ("k8s.toml", crate::config::sample()),
         ("exit-codes.md", exit_codes()),
+        ("messages.md", messages()),
         ("labels.md", labels()),
         ("environment.md", environment()),
         ("findings.md", findings()),
@@ -79,6 +81,25 @@ fn exit_codes() -> String {
     for row in EXIT_CODES {
         let who: Vec<_> = row.blame.iter().copied().map(Blame::who).collect();
         let _ = writeln!(text, "| {} | {} | {} | {} |", row.code, row.title, row.meaning, who.join(", "));
+    }
+    text
+}
+
+fn messages() -> String {
+    let mut text = format!(
+        "{MADE}# Messages of a task\n\nWhat a task prints when it cannot run in its Pod, or when nobody knows how it ended: `spank-k8s: ` and the message, `spank-k8s: hint: ` and how to mend it. What stands in braces is filled in. [exit-codes.md](exit-codes.md) says who can mend what; [errors.md](errors.md) has what the check of options, config and template says.\n"
+    );
+    let mut code = None;
+    for message in MESSAGES {
+        if code != Some(message.code) {
+            code = Some(message.code);
+            let title = crate::exit_code::find(message.code).map_or("", |row| row.title);
+            let _ = write!(text, "\n## {}: {title}\n\n| message | hint | when |\n|---|---|---|\n", message.code);
+        }
+        // The texts have backticks of their own.
+        let code = |text: &str| format!("`` {text} ``");
+        let hint = message.hint.map_or_else(|| "—".to_owned(), code);
+        let _ = writeln!(text, "| {} | {hint} | {} |", code(message.text), message.when.trim());
     }
     text
 }

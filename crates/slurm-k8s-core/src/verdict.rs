@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, Pod, PodStatus};
 
-use crate::exit_code::{LOST, NOT_STARTED, SITE};
+use crate::message::{Refusal, one_line, refuse};
 
 pub mod event;
 mod pull;
@@ -33,24 +33,12 @@ pub enum Verdict {
         message: String,
     },
     /// It will not run, or it ended without the agent.
-    Failed {
-        /// One of ours ([`crate::exit_code`]).
-        code: u8,
-        /// One line for the user.
-        message: String,
-        /// One line: how to mend it.
-        hint: Option<String>,
-    },
+    Failed(Refusal),
 }
 
 impl Verdict {
     fn wait(state: impl Into<String>) -> Self {
         Self::Wait { state: state.into() }
-    }
-
-    fn failed(code: u8, message: impl AsRef<str>, hint: &str) -> Self {
-        let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        Self::Failed { code, message: one_line(message.as_ref()), hint }
     }
 }
 
@@ -70,14 +58,7 @@ pub fn judge(pod: &Pod) -> Verdict {
             // The kubelet's reason for the whole Pod says more than the container's exit.
             _ if evicted => refused(status, true),
             _ if pod.metadata.deletion_timestamp.is_some() => leaving(pod),
-            _ => Verdict::failed(
-                LOST,
-                format!(
-                    "the Pod's first process ended (exit code {}) without reporting how the command ended",
-                    ended.exit_code
-                ),
-                "`kubectl describe pod` and the kubelet's log may tell why",
-            ),
+            _ => Verdict::Failed(refuse::agent_ended(ended.exit_code)),
         };
     }
     if status.phase.as_deref() == Some("Failed") {
@@ -117,11 +98,9 @@ fn waiting(reason: &str, message: &str, image: &str, status: &PodStatus) -> Verd
         "InvalidImageName" | "ErrImageNeverPull" | "SignatureValidationFailed" => pull::refused(reason, image, message),
         "RunContainerError" => start_error(message),
         "CreateContainerError" if transient(message) => Verdict::wait(one_line(message)),
-        "CreateContainerConfigError" | "CreateContainerError" | "CrashLoopBackOff" => Verdict::failed(
-            NOT_STARTED,
-            format!("the node cannot make the container: {message}"),
-            "ask the cluster's admin",
-        ),
+        "CreateContainerConfigError" | "CreateContainerError" | "CrashLoopBackOff" => {
+            Verdict::Failed(refuse::no_container(message))
+        }
         _ if sandbox(status) => Verdict::wait("pulling the image or making the container"),
         _ => Verdict::wait("making the sandbox"),
     }
@@ -147,32 +126,15 @@ fn sandbox(status: &PodStatus) -> bool {
 /// What the OCI runtime, our wrapper in front of it, said.
 fn start_error(message: &str) -> Verdict {
     let cause = runtime_cause(message);
-    if message.contains("no grant") {
-        return Verdict::failed(
-            NOT_STARTED,
-            format!("the node has no grant for this Pod: {cause}"),
-            "slurmstepd and the container runtime must be on the same node, with one paths.run; ask the site's admin",
-        );
-    }
-    if message.contains("slurm-k8s-runtime") && message.contains("fork/exec") {
-        return Verdict::failed(
-            SITE,
-            format!("the OCI runtime wrapper cannot be used on this node: {cause}"),
-            "ask the site's admin to install spank-k8s on the node",
-        );
-    }
-    if message.contains("slurm-k8s/agent\"") || message.contains("slurm-k8s-agent") {
-        return Verdict::failed(
-            SITE,
-            format!("the agent did not get into the container: {cause}"),
-            "kubernetes.runtime_class must be the one that runs slurm-k8s-runtime; ask the site's admin",
-        );
-    }
-    Verdict::failed(
-        NOT_STARTED,
-        format!("the container runtime could not start the container: {cause}"),
-        "ask the cluster's admin",
-    )
+    Verdict::Failed(if message.contains("no grant") {
+        refuse::no_grant(cause)
+    } else if message.contains("slurm-k8s-runtime") && message.contains("fork/exec") {
+        refuse::wrapper(cause)
+    } else if message.contains("slurm-k8s/agent\"") || message.contains("slurm-k8s-agent") {
+        refuse::no_agent(cause)
+    } else {
+        refuse::start_error(cause)
+    })
 }
 
 /// The last part of the chain that containerd's layers make.
@@ -192,35 +154,20 @@ fn out_of_memory(pod: &Pod) -> Verdict {
     let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
     let limits = container.and_then(|c| c.resources.as_ref()?.limits.as_ref());
     let limit = limits.and_then(|limits| limits.get("memory")).map(|quantity| quantity.0.as_str());
-    let of = limit.map_or_else(String::new, |limit| format!(" (limit: {limit} bytes)"));
-    Verdict::failed(
-        LOST,
-        format!("out of memory: the kernel killed the Pod's processes{of}"),
-        "ask Slurm for more with --mem, or let the program use less",
-    )
+    let limit = limit.map_or_else(|| "unknown".to_owned(), |limit| format!("{limit} bytes"));
+    Verdict::Failed(refuse::out_of_memory(limit))
 }
 
 /// The kubelet refused or ended the whole Pod.
 fn refused(status: &PodStatus, ran: bool) -> Verdict {
     let reason = status.reason.as_deref().unwrap_or("no reason given");
     let message = status.message.as_deref().unwrap_or_default();
-    let hint = match reason {
-        "OutOfcpu" | "OutOfmemory" | "OutOfpods" | "OutOfephemeral-storage" => {
-            "Kubernetes has booked the node for other Pods; ask the cluster's admin to keep them off Slurm's nodes, or raise the kubelet's maxPods"
-        }
-        "Evicted" => "the node ran out of what the message names; ask the cluster's admin",
-        "NodeAffinity"
-        | "NodeName"
-        | "NodeSelector"
-        | "TopologyAffinityError"
-        | "UnexpectedAdmissionError"
-        | "AppArmor"
-        | "PodFeatureUnsupported" => "the kubelet's settings forbid this Pod; ask the cluster's admin",
-        "NodeShutdown" | "Terminated" | "NodeLost" | "Preempting" => "the node is going away; submit the job again",
-        _ => "",
-    };
-    let (code, what) = if ran { (LOST, "ended") } else { (NOT_STARTED, "refused") };
-    Verdict::failed(code, format!("the kubelet {what} the Pod: {reason}: {message}"), hint)
+    Verdict::Failed(match reason {
+        "Evicted" if ran => refuse::evicted(reason, message),
+        _ if ran => refuse::ended(reason, message),
+        "OutOfcpu" | "OutOfmemory" | "OutOfpods" | "OutOfephemeral-storage" => refuse::no_room(reason, message),
+        _ => refuse::refused(reason, message),
+    })
 }
 
 /// Deleted, or evicted: the API server's eviction leaves a condition.
@@ -237,13 +184,6 @@ fn leaving(pod: &Pod) -> Verdict {
         },
     );
     Verdict::Leaving { message: one_line(&text) }
-}
-
-/// Messages are printed to terminals: one line, no control characters, not a page long.
-fn one_line(text: &str) -> String {
-    let text = text.trim().trim_end_matches(':');
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    clean.take(500).collect()
 }
 
 #[cfg(test)]

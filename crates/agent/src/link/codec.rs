@@ -180,7 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::link::message::{Hello, Ids, Io, Role, Scope, Start, VERSION, Workdir};
+    use crate::link::message::{Hello, Ids, Role, Start, VERSION};
 
     fn hello() -> Message {
         let ids = Ids { uid: 1000, gid: 1000, groups: vec![4, 5] };
@@ -189,20 +189,9 @@ mod tests {
 
     fn start(bytes: usize) -> Message {
         Message::Start(Box::new(Start {
-            task: 0,
-            argv: vec![serde_bytes::ByteBuf::from(vec![0xff; bytes])],
-            env: vec![],
-            variables: vec![],
-            workdir: Workdir::Inherited(serde_bytes::ByteBuf::from(b"/".to_vec())),
-            umask: 0o22,
             rlimits: vec![(7, 1024, u64::MAX)],
             cpus: vec![0, 1],
-            nice: 0,
-            ignored: 0,
-            terminal: None,
-            io: Io::Tee,
-            scope: Scope::Tree,
-            meeting: None,
+            ..Start::plain([vec![0xff; bytes]])
         }))
     }
 

@@ -10,9 +10,10 @@ use std::marker::PhantomData;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+pub use slurm_k8s_core::message::Refusal;
 
 /// Raised with every change that an older end would not understand.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Arguments or variables: execve(2) takes 6 MiB with a pointer of 8 bytes for each, so no command has more. An empty
 /// word is one byte in a message and fifty in memory.
@@ -148,6 +149,8 @@ pub struct Start {
     /// The command and its arguments; bytes, not text.
     #[serde(deserialize_with = "few::<_, _, MOST_WORDS>")]
     pub argv: Vec<serde_bytes::ByteBuf>,
+    /// The first word is a file that its interpreter is to run, executable or not.
+    pub interpreted: bool,
     /// `NAME=value` as Slurm gave it to the shim, without the shim's own.
     #[serde(deserialize_with = "few::<_, _, MOST_WORDS>")]
     pub env: Vec<serde_bytes::ByteBuf>,
@@ -176,6 +179,31 @@ pub struct Start {
     pub scope: Scope,
     /// Where the step's tasks meet; the engine's to say.
     pub meeting: Option<Meeting>,
+}
+
+impl Start {
+    /// The first task with this command, and nothing else asked for.
+    #[must_use]
+    pub fn plain<W: Into<Vec<u8>>>(argv: impl IntoIterator<Item = W>) -> Self {
+        let bytes = |word: W| serde_bytes::ByteBuf::from(word.into());
+        Self {
+            task: 0,
+            argv: argv.into_iter().map(bytes).collect(),
+            interpreted: false,
+            env: Vec::new(),
+            variables: Vec::new(),
+            workdir: Workdir::Inherited(serde_bytes::ByteBuf::from("/")),
+            umask: 0o22,
+            rlimits: Vec::new(),
+            cpus: Vec::new(),
+            nice: 0,
+            ignored: 0,
+            terminal: None,
+            io: Io::Tee,
+            scope: Scope::Tree,
+            meeting: None,
+        }
+    }
 }
 
 /// Where the step's tasks meet.
@@ -277,15 +305,4 @@ pub enum Stage {
     Spawn,
     /// execve of the command.
     Exec,
-}
-
-/// A refusal by the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The task's exit code; one of the documented ones.
-    pub code: u8,
-    /// One line, without `spank-k8s: `.
-    pub message: String,
-    /// One line, without `hint: `.
-    pub hint: Option<String>,
 }

@@ -32,6 +32,7 @@ pub fn start(task: u32, terminal: Option<Terminal>) -> Start {
     Start {
         task,
         argv: command(),
+        interpreted: variable("FILE").is_some(),
         env: env.filter(|entry| !entry.starts_with(PREFIX.as_bytes())).collect(),
         variables: variables(),
         workdir: workdir(),
@@ -47,10 +48,14 @@ pub fn start(task: u32, terminal: Option<Terminal>) -> Start {
     }
 }
 
-/// The shim was put in front of the command, or in the place of its first word, which then has a variable.
+/// The shim was put in front of the command, or in the place of its first word, which then has a variable. A file that
+/// a batch script without commands stands for is in that script's place.
 fn command() -> Vec<ByteBuf> {
     let words = std::env::args_os().skip(1);
-    variable("ARGV0").into_iter().chain(words).map(|word| ByteBuf::from(word.into_vec())).collect()
+    let words = variable("ARGV0").into_iter().chain(words);
+    let file = variable("FILE");
+    let replaced = usize::from(file.is_some());
+    file.into_iter().chain(words.skip(replaced)).map(|word| ByteBuf::from(word.into_vec())).collect()
 }
 
 /// The plugin has checked them; what is no list all the same is none.

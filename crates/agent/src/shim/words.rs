@@ -4,16 +4,18 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use slurm_k8s_core::message::Refusal;
+
 /// How often, and how far apart, it is looked whether our words were read.
 const WORDS_TRIES: u32 = 10;
 const WORDS_PAUSE: Duration = Duration::from_millis(50);
 
-pub fn fail(code: u8, message: &str, hint: Option<&str>) -> ExitCode {
-    say(message);
-    if let Some(hint) = hint {
+pub fn fail(refusal: &Refusal) -> ExitCode {
+    say(&refusal.message);
+    if let Some(hint) = &refusal.hint {
         say(&format!("hint: {hint}"));
     }
-    ExitCode::from(code)
+    ExitCode::from(refusal.code)
 }
 
 /// One line, in one write. The other ends' words must not move the user's cursor.

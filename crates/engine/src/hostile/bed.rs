@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, getppid};
-use slurm_k8s_agent::link::message::{Hello, Ids, Io, Message, Role, Scope, Start, VERSION, Workdir};
+use slurm_k8s_agent::link::message::{Hello, Ids, Message, Role, Start, VERSION};
 use slurm_k8s_agent::link::socket::Link;
 
 use crate::door::{Door, listen};
@@ -153,22 +153,7 @@ pub fn hello(role: Role, task: u32, token: &str) -> Message {
 
 /// A start with a word of this many bytes.
 pub fn start(task: u32, bytes: usize) -> Message {
-    Message::Start(Box::new(Start {
-        task,
-        argv: vec![serde_bytes::ByteBuf::from(vec![b'x'; bytes])],
-        env: vec![],
-        variables: vec![],
-        workdir: Workdir::Inherited(serde_bytes::ByteBuf::from(b"/".to_vec())),
-        umask: 0o22,
-        rlimits: vec![],
-        cpus: vec![],
-        nice: 0,
-        ignored: 0,
-        terminal: None,
-        io: Io::Tee,
-        scope: Scope::Tree,
-        meeting: None,
-    }))
+    Message::Start(Box::new(Start { task, ..Start::plain([vec![b'x'; bytes]]) }))
 }
 
 pub fn null() -> OwnedFd {

@@ -34,7 +34,7 @@ fn all_that_is_wrong_is_told_at_once_and_in_order() {
             "12 value line 3: #K8S_IMAGE: \"nas:5407/Tool\" is not an image reference: an image's path must be in lower \
              case | write nas:5407/tool",
             "1 line line 4: there is no #K8S_WROKDIR | did you mean #K8S_WORKDIR?",
-            "14 value line 5: #K8S_WORKDIR: \"data\" is not an absolute path | write the folder as the container has it, \
+            "14 value line 5: #K8S_WORKDIR: \"data\" is not an absolute path | write the whole path as the container has it, \
              for example #K8S_WORKDIR=/data",
             "9 conflict line 9: #K8S_IO is given twice, and the second value \"direct\" is not the first one | give #K8S_IO \
              once",

@@ -123,7 +123,7 @@ impl Problem {
                 let near = nearest(&word, reason.allowed.iter().copied())?;
                 Some(format!("did you mean {given}={near}?"))
             }
-            Self::Relative => Some(format!("write the folder as the container has it, for example {given}=/data")),
+            Self::Relative => Some(format!("write the whole path as the container has it, for example {given}=/data")),
             Self::Mount(_) => Some(format!(
                 "write {given}=SRC:DST or SRC:DST:ro, more of them with commas; \\: and \\, stand for themselves"
             )),

@@ -11,6 +11,8 @@ pub const PROFILE: &str = "k8s-profile";
 pub const BATCH: &str = "k8s-batch";
 /// `--k8s-workdir`.
 pub const WORKDIR: &str = "k8s-workdir";
+/// `--k8s-script`.
+pub const SCRIPT: &str = "k8s-script";
 /// `--k8s-mounts`.
 pub const MOUNTS: &str = "k8s-mounts";
 /// `--k8s-mount-home`.
@@ -94,12 +96,21 @@ pub const OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         name: WORKDIR,
-        kind: Kind::Folder,
+        kind: Kind::Path,
         value: Some("DIR"),
         usage: "start in this folder of the container",
         doc: "An absolute path in the container. If it is not there, the task fails; the job's own working directory, which holds without this option, is only warned about.",
         env: "SLURM_K8S_WORKDIR",
         default: "the job's working directory",
+    },
+    OptionSpec {
+        name: SCRIPT,
+        kind: Kind::Path,
+        value: Some("FILE"),
+        usage: "the program that the job is about: $K8S_SCRIPT",
+        doc: "An absolute path in the container. Every task finds it as `$K8S_SCRIPT`. A batch script without any command runs it, in a Pod: by its `#!` line, or by `python3` if its name ends with `.py`; the batch script's arguments are its own.",
+        env: "SLURM_K8S_SCRIPT",
+        default: "none",
     },
     OptionSpec {
         name: MOUNTS,

@@ -6,6 +6,7 @@ const GOOD: &[(&str, &str)] = &[
     ("k8s-profile", "gpu1"),
     ("k8s-batch", "host"),
     ("k8s-workdir", "/data/run 1"),
+    ("k8s-script", "/mnt/nas/train.py"),
     ("k8s-mounts", "/data:/mnt/data:ro,/a\\:b:/c"),
     ("k8s-mount-home", "no"),
     ("k8s-env", "A=1,B"),
@@ -112,7 +113,7 @@ fn errors_name_option_value_and_mend() {
             "k8s-workdir",
             "data",
             "--k8s-workdir: \"data\" is not an absolute path",
-            "write the folder as the container has it, for example --k8s-workdir=/data",
+            "write the whole path as the container has it, for example --k8s-workdir=/data",
         ),
         ("k8s-io", "Direct", "--k8s-io: \"Direct\" is not one of tee, direct", "did you mean --k8s-io=direct?"),
         (
@@ -175,7 +176,7 @@ fn errors_in_the_environment_name_the_variable() {
     let error = layered(&[("k8s-image", "a")], &[], &[("SLURM_K8S_IO", "fast")]).unwrap_err();
     assert_eq!(error.to_string(), "SLURM_K8S_IO: \"fast\" is not one of tee, direct");
     let error = layered(&[("k8s-image", "a")], &[], &[("SLURM_K8S_WORKDIR", "x")]).unwrap_err();
-    let hint = "write the folder as the container has it, for example SLURM_K8S_WORKDIR=/data";
+    let hint = "write the whole path as the container has it, for example SLURM_K8S_WORKDIR=/data";
     assert_eq!(error.hint().as_deref(), Some(hint));
     let error = layered(&[("k8s-image", "a")], &[], &[("SLURM_K8S_KEEP", "maybe")]).unwrap_err();
     assert_eq!(error.to_string(), "SLURM_K8S_KEEP: \"maybe\" is not one of yes, no");

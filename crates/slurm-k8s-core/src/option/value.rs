@@ -30,7 +30,7 @@ pub enum Kind {
     /// An image reference, or `none`.
     Image,
     /// An absolute path; bytes, not text.
-    Folder,
+    Path,
     /// One of these words.
     Words(&'static [&'static str]),
     /// On, or off by the option's twin with `no-` in front.
@@ -51,7 +51,7 @@ pub enum Value {
     /// None is the word `none`.
     Image(Option<ImageRef>),
     /// An absolute path.
-    Folder(PathBuf),
+    Path(PathBuf),
     /// One of the option's words.
     Word(&'static str),
     /// On or off.
@@ -74,8 +74,8 @@ impl Value {
         match kind {
             Kind::Image if bytes == NO_IMAGE.as_bytes() => Ok(Self::Image(None)),
             Kind::Image => text().parse().map(|image| Self::Image(Some(image))).map_err(Problem::Image),
-            Kind::Folder if !bytes.starts_with(b"/") => Err(Problem::Relative),
-            Kind::Folder => Ok(Self::Folder(PathBuf::from(OsString::from_vec(bytes.to_vec())))),
+            Kind::Path if !bytes.starts_with(b"/") => Err(Problem::Relative),
+            Kind::Path => Ok(Self::Path(PathBuf::from(OsString::from_vec(bytes.to_vec())))),
             Kind::Words(words) => {
                 let word = words.iter().find(|word| word.as_bytes() == bytes);
                 word.map(|word| Self::Word(word)).ok_or_else(|| choice(words.to_vec()))
@@ -98,7 +98,7 @@ impl Value {
     pub fn written(&self) -> OsString {
         match self {
             Self::Image(image) => image.as_ref().map_or(NO_IMAGE, ImageRef::as_str).into(),
-            Self::Folder(path) => path.clone().into_os_string(),
+            Self::Path(path) => path.clone().into_os_string(),
             Self::Word(word) => word.into(),
             Self::Switch(on) => if *on { "yes" } else { "no" }.into(),
             Self::Mounts(mounts) => mount::written(mounts),

@@ -1,7 +1,7 @@
 //! What the kubelet tells in events only: why a Pod gets no sandbox.
 
-use super::{Verdict, one_line};
-use crate::exit_code::SITE;
+use super::Verdict;
+use crate::message::{one_line, refuse};
 
 /// Judges a warning of a Pod that has no container yet; none if it says nothing about the Pod's start.
 #[must_use]
@@ -15,11 +15,7 @@ pub fn judge(reason: &str, message: &str) -> Option<Verdict> {
     };
     let cause = cause(message);
     if cause.contains("no runtime for") || cause.contains("RuntimeHandler") {
-        return Some(Verdict::failed(
-            SITE,
-            format!("containerd on this node does not have the runtime of our RuntimeClass: {cause}"),
-            "ask the site's admin to add deploy/containerd's handler to containerd's config and to restart it",
-        ));
+        return Some(Verdict::Failed(refuse::no_handler(cause)));
     }
     Some(Verdict::Trouble { message: one_line(&format!("{what}: {cause}")) })
 }
@@ -39,11 +35,11 @@ mod tests {
     fn a_missing_handler_will_not_come_by_itself() {
         let message = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no \
                        runtime for \"slurm-k8s\" is configured";
-        let Some(Verdict::Failed { code, message, .. }) = judge("FailedCreatePodSandBox", message) else {
+        let Some(Verdict::Failed(refusal)) = judge("FailedCreatePodSandBox", message) else {
             panic!("not a failure");
         };
-        assert_eq!(code, SITE);
-        assert!(message.ends_with("no runtime for \"slurm-k8s\" is configured"), "{message}");
+        assert_eq!(refusal.code, crate::exit_code::SITE);
+        assert!(refusal.message.ends_with("no runtime for \"slurm-k8s\" is configured"), "{refusal:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Failed pulls: which are worth another try.
 
-use super::{Verdict, one_line};
-use crate::exit_code::IMAGE;
+use super::Verdict;
+use crate::message::{one_line, refuse};
 
 /// Why a pull fails, from the text that containerd or CRI-O gives.
 enum Cause {
@@ -57,48 +57,27 @@ pub fn judge(image: &str, message: &str) -> Verdict {
     let low = message.to_lowercase();
     let cause = TEXTS.iter().find(|(text, _)| low.contains(text)).map_or(&Cause::Transient, |(_, cause)| cause);
     let detail = unwrap(message);
-    let failed = |what: &str, hint: &str| Verdict::failed(IMAGE, format!("the image {image} {what}"), hint);
-    match cause {
-        Cause::NotFound => failed(
-            "does not exist in its registry",
-            "check its name and tag; without a host, the node's default registry is asked",
-        ),
-        Cause::Platform => failed("has no variant for this node's architecture", "build it for this architecture"),
-        Cause::Login => failed(
-            &format!("does not exist, or its registry wants a login: {detail}"),
-            "check its name; for a private image ask the cluster's admin for pull credentials",
-        ),
-        Cause::Certificate => failed(
-            &format!("cannot be pulled: the node does not trust its registry: {detail}"),
-            "ask the cluster's admin to give containerd the registry's certificate",
-        ),
-        Cause::PlainHttp => failed(
-            "cannot be pulled: its registry speaks plain http",
-            "ask the cluster's admin to allow that for this registry in containerd",
-        ),
-        Cause::HostUnknown => failed(
-            &format!("cannot be pulled: its registry's name is unknown: {detail}"),
-            "check the host in the image's name",
-        ),
-        Cause::Broken => failed(&format!("is broken: {detail}"), "build and push it again"),
+    Verdict::Failed(match cause {
+        Cause::NotFound => refuse::no_image(image),
+        Cause::Platform => refuse::no_variant(image),
+        Cause::Login => refuse::login(image, detail),
+        Cause::Certificate => refuse::untrusted(image, detail),
+        Cause::PlainHttp => refuse::plain_http(image),
+        Cause::HostUnknown => refuse::no_host(image, detail),
+        Cause::Broken => refuse::broken(image, detail),
         Cause::Transient => {
-            Verdict::PullRetry { message: one_line(&format!("the image {image} cannot be pulled: {detail}")) }
+            return Verdict::PullRetry { message: one_line(&format!("the image {image} cannot be pulled: {detail}")) };
         }
-    }
+    })
 }
 
 /// Judges the reasons that no later try changes.
 pub fn refused(reason: &str, image: &str, message: &str) -> Verdict {
-    let (what, hint) = match reason {
-        "ErrImageNeverPull" => ("is not on this node", "leave --k8s-pull=never out, or have the image put there"),
-        "InvalidImageName" => ("has a name that the node's container runtime does not accept", "check its name"),
-        _ => ("is not signed as the cluster's policy wants", "ask the cluster's admin"),
-    };
-    let text = match reason {
-        "SignatureValidationFailed" => format!("the image {image} {what}: {message}"),
-        _ => format!("the image {image} {what}"),
-    };
-    Verdict::failed(IMAGE, text, hint)
+    Verdict::Failed(match reason {
+        "ErrImageNeverPull" => refuse::not_on_node(image),
+        "InvalidImageName" => refuse::bad_name(image),
+        _ => refuse::unsigned(image, message),
+    })
 }
 
 /// The message without its wrappings, so that it is the same in an error and in the back-off after it.

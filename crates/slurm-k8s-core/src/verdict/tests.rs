@@ -1,5 +1,5 @@
 use super::*;
-use crate::exit_code::IMAGE;
+use crate::exit_code::{IMAGE, LOST, NOT_STARTED, SITE};
 use serde_json::{Value, json};
 
 const REF: &str = "nas-hub.local:5407/tool:1";
@@ -21,7 +21,7 @@ fn waits(reason: &str, message: &str) -> Verdict {
 
 #[track_caller]
 fn assert_failed(verdict: &Verdict, code: u8, text: &str) {
-    let Verdict::Failed { code: got, message, hint } = verdict else { panic!("{verdict:?}") };
+    let Verdict::Failed(Refusal { code: got, message, hint }) = verdict else { panic!("{verdict:?}") };
     assert_eq!(*got, code, "{message}");
     assert!(message.contains(text), "{message:?} lacks {text:?}");
     assert!(!message.contains('\n') && hint.as_deref() != Some(""), "{message:?}");
