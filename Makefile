@@ -8,7 +8,7 @@ ON_EACH := differential errors gc gres lifecycle options pod resources runs sett
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 build:
-	@cargo build --release --package spank-k8s
+	@cargo build --release --package spank-k8s --package slurm-k8s-job-submit
 	@cargo build --release --package slurm-k8s
 	@RUSTFLAGS="-C target-feature=+crt-static" cargo build $(STATIC) --package slurm-k8s-agent --package slurm-k8s-runtime
 
@@ -41,11 +41,12 @@ versions: build
 bench: build
 	@cargo testbed up
 	cargo bench --quiet --package e2e
+	cargo bench --quiet --package slurm-k8s-job-submit --package spank-k8s --bench cost
 
 # Full counts of tests/tests/soak.rs, with figures; about half an hour.
 soak: build
 	@cargo testbed up
-	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 cargo test --package e2e --test soak -- --nocapture
+	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 SOAK_SUBMISSIONS=10000 cargo test --package e2e --test soak -- --nocapture
 
 clean:
 	@cargo testbed down

@@ -1,14 +1,17 @@
 //! The command that Slurm is about to run, changed in place.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-use slurm_k8s_core::multi_prog;
+use slurm_k8s_core::{honour, multi_prog};
+use slurm_spank::SpankHandle;
 use slurm_spank::spank_sys::{self, spank_t};
 
 use crate::hooks::handle;
 
 /// Makes srun send the command as the user typed it, where it has put the path that it found on the submit host: it is
-/// the image's that counts. The programs of `--multi-prog` get the shim in front of them, unless the node can do that.
+/// the image's that counts. Then the shim takes its place, and the programs of `--multi-prog` get it in front of them:
+/// a node without spank-k8s is not to run them ([`honour`]).
 pub fn prepare_launch(shim: &[u8]) {
     let Some(typed) = typed() else {
         return;
@@ -18,16 +21,52 @@ pub fn prepare_launch(shim: &[u8]) {
         return;
     };
     if let Some(name) = before(&typed, arguments) {
-        if is_name_of(name, found) {
-            replace(0, name);
+        let command = if is_name_of(name, found) { name } else { found };
+        if bcast(&typed) {
+            // srun itself will put the file's path on the node there.
+            replace(0, command);
+        } else {
+            mark(shim, command);
         }
     } else if let Some((config, more)) = arguments.split_first()
         && before(&typed, more) == Some(found)
-        && prepend().is_none()
     {
         // The one word that nobody typed is the text of the file that was: --multi-prog.
+        announce(found);
         replace(1, &multi_prog::through_shim(shim, config));
     }
+}
+
+/// Puts the shim in the command's place, and the command where the node finds it.
+fn mark(shim: &[u8], command: &[u8]) {
+    announce(command);
+    replace(0, shim);
+}
+
+/// Tells a shim that nobody has prepared anything for what it stands for.
+fn announce(command: &[u8]) {
+    // SAFETY: in slurm_spank_local_user_init, after which srun itself copies its environment into the step's
+    // (`pre_launch_srun_job`), in the same thread. The others only wait for that thread.
+    unsafe { std::env::set_var(honour::COMMAND, std::ffi::OsStr::from_bytes(command)) };
+}
+
+/// The command that [`mark`] has taken away, if this step has one.
+fn marked(spank: &SpankHandle) -> Option<Vec<u8>> {
+    let command = spank.getenv_os(honour::COMMAND).ok()??;
+    let _ = spank.unsetenv(honour::COMMAND);
+    honour::is_shim(words().first()?).then(|| command.into_vec())
+}
+
+/// Puts the command back: this step is not for a Pod after all.
+pub fn unmark(spank: &SpankHandle) {
+    if let Some(command) = marked(spank) {
+        replace(0, &command);
+    }
+}
+
+/// Whether srun is to send the program, too.
+fn bcast(typed: &[Vec<u8>]) -> bool {
+    std::env::var_os("SLURM_BCAST").is_some() || typed.iter().any(|word| word.starts_with(b"--bcast"))
 }
 
 /// srun's own command line.
@@ -53,7 +92,15 @@ fn is_name_of(name: &[u8], found: &[u8]) -> bool {
 
 /// Puts the shim in the command's place: in front of it where Slurm can, else instead of it. Returns the command's
 /// first word if that is no longer in the list.
-pub fn put_shim(shim: &CStr) -> Option<Vec<u8>> {
+pub fn put_shim(spank: &SpankHandle, shim: &CStr) -> Option<Vec<u8>> {
+    if let Some(command) = marked(spank) {
+        replace(0, shim.to_bytes());
+        return Some(command);
+    }
+    let words = words();
+    if words.get(1).is_some_and(|config| multi_prog::is_through_shim(config)) {
+        return None;
+    }
     if let Some(prepend) = prepend() {
         let words = [shim.as_ptr()];
         // SAFETY: the handle is the running task_init hook's, where spank(8) allows this call; `words` holds one C
@@ -61,10 +108,6 @@ pub fn put_shim(shim: &CStr) -> Option<Vec<u8>> {
         if unsafe { prepend(handle(), 1, words.as_ptr()) } == 0 {
             return None;
         }
-    }
-    let words = words();
-    if words.get(1).is_some_and(|config| multi_prog::is_through_shim(config)) {
-        return None;
     }
     replace(0, shim.to_bytes());
     words.into_iter().next()

@@ -12,7 +12,7 @@ use slurm_spank::{Context, Plugin, SpankHandle};
 
 use crate::options::{self, Inherited};
 use crate::step::Running;
-use crate::{node, report, step, submit};
+use crate::{argv, node, report, step, submit};
 
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, missing_docs)]
@@ -123,10 +123,11 @@ unsafe impl Plugin for SpankK8s {
     }
 
     fn task_init(&mut self, spank: &mut SpankHandle) -> Hook {
-        match &self.running {
-            Some(running) => step::become_shim(running, spank).map_err(|()| Box::new(Reported).into()),
-            None => Ok(()),
+        if let Some(running) = &self.running {
+            return step::become_shim(running, spank).map_err(|()| Box::new(Reported).into());
         }
+        argv::unmark(spank);
+        Ok(())
     }
 
     fn exit(&mut self, spank: &mut SpankHandle) -> Hook {

@@ -8,12 +8,14 @@
 //! step.rs     slurmstepd             the Pod is sent before the tasks are forked; each task becomes a shim;
 //!                                    the Pod is removed when the step ends
 //! ```
-//! `hooks.rs` has the entry points, `options.rs` the options, `report.rs` what is said and to whom.
+//! `argv.rs` and `spool.rs` see to it that a node without this plugin cannot run what is meant for a Pod. `hooks.rs` has
+//! the entry points, `options.rs` the options, `report.rs` what is said and to whom.
 
 mod argv;
 mod hooks;
 mod node;
 mod options;
 mod report;
+mod spool;
 mod step;
 mod submit;

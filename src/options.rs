@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
+use slurm_k8s_core::option::carried::{of_job, of_step};
 use slurm_k8s_core::option::{JobOptions, Kind, OPTIONS, OptionError, OptionSpec, Origin, Value};
 use slurm_spank::{SpankError, SpankHandle, SpankOption};
 
@@ -70,16 +71,22 @@ pub fn read_on_node(spank: &SpankHandle) -> Result<JobOptions, OptionError> {
     layered(spank, &Inherited::on_node(spank), |name| spank.getenv_os(name).ok().flatten())
 }
 
-fn layered(
-    spank: &SpankHandle,
-    inherited: &Inherited,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<JobOptions, OptionError> {
+/// What stands on the command line alone.
+pub fn given(spank: &SpankHandle) -> Result<JobOptions, OptionError> {
     let mut given = JobOptions::default();
     for name in OPTIONS.iter().flat_map(names).filter(|name| spank.is_option_set(name)) {
         let value = spank.get_option_value_os(&name);
         given.set(Origin::CommandLine, &name, value.as_ref().map(|value| value.as_bytes()))?;
     }
+    Ok(given)
+}
+
+fn layered(
+    spank: &SpankHandle,
+    inherited: &Inherited,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<JobOptions, OptionError> {
+    let given = given(spank)?;
     let mut below = JobOptions::default();
     for (name, value) in &inherited.0 {
         below.set(Origin::CommandLine, name, Some(value.as_bytes()))?;
@@ -102,14 +109,4 @@ pub fn pass_on(spank: &SpankHandle, options: &JobOptions) {
             log::debug!("--{name} is not in the job's SPANK environment: {error}");
         }
     }
-}
-
-/// The variable in which Slurm sends an option to slurmstepd (spank(8)).
-fn of_step(name: &str) -> String {
-    format!("_SLURM_SPANK_OPTION_k8s_{}", name.replace('-', "_"))
-}
-
-/// The variable in which Slurm gives an option of sbatch and salloc to the job.
-fn of_job(name: &str) -> String {
-    format!("SLURM_SPANK_{}", of_step(name))
 }

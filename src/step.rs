@@ -13,7 +13,7 @@ use slurm_k8s_core::{option, profile, script};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
 
-use crate::{argv, node, options, report};
+use crate::{argv, node, options, report, spool};
 
 /// How long the end of a step may wait for the Pod's removal.
 const FINISH: Duration = Duration::from_secs(10);
@@ -59,6 +59,11 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         Err(error) => return Some(refused(refuse::option(&error).hinted(Some(&error.hint())))),
     };
     let given = std::mem::replace(&mut options, resolved);
+    if step_id == BATCH
+        && let Err(error) = restore_script(spank)
+    {
+        return Some(refused(refuse::script(error)));
+    }
     if let Some(script) = options.script()
         && let Err(error) = spank.setenv(SCRIPT_VARIABLE, script, true)
     {
@@ -81,6 +86,14 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         options,
         file,
     })
+}
+
+/// Where slurmctld has put the shim into its first line.
+fn restore_script(spank: &SpankHandle) -> std::io::Result<()> {
+    match spank.job_argv_os().ok().and_then(|argv| argv.first().map(PathBuf::from)) {
+        Some(path) => spool::restore(&path),
+        None => Ok(()),
+    }
 }
 
 /// Whether the batch script has any; one that cannot be read is Slurm's matter.
@@ -109,6 +122,7 @@ fn describe(
     template: Option<PathBuf>,
 ) -> Result<Step, &'static str> {
     let mib = if step_id == BATCH { spank.job_alloc_mem() } else { spank.step_alloc_mem() };
+    let cores = if step_id == BATCH { spank.job_alloc_cores() } else { spank.step_alloc_cores() };
     let array = match (spank.job_array_id(), spank.job_array_task_id()) {
         (Ok(job), Ok(task)) if job != 0 && task < 0xffff_fff0 => Some((job, task)),
         _ => None,
@@ -141,6 +155,7 @@ fn describe(
         options: options.clone(),
         given,
         template,
+        cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(list).len()).ok()).filter(|count| *count > 0),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
     })
@@ -190,7 +205,7 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
         }
     };
     let shim = CString::new(running.shim.as_os_str().as_bytes()).map_err(|_| ())?;
-    let first = argv::put_shim(&shim);
+    let first = argv::put_shim(spank, &shim);
     number_gpus(running, spank);
     let task = spank.task_id().map_err(|_| ())?.to_string();
     let io = match running.io {

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 
 use slurm_k8s_core::message::refuse;
-use slurm_k8s_core::option::JobOptions;
+use slurm_k8s_core::option::{JobOptions, OptionError};
 use slurm_k8s_core::template::Template;
 use slurm_k8s_core::{policy, profile};
 use slurm_spank::{Context, SpankHandle};
@@ -19,11 +19,23 @@ pub fn check(spank: &SpankHandle, inherited: &Inherited) -> Result<(), ()> {
             options::pass_on(spank, &options);
             Ok(())
         }
+        // The script's `#K8S_` lines may have one; slurmctld sees them together.
+        Err(OptionError::WithoutImage { .. }) if is_sbatch() => {
+            let given = options::given(spank).unwrap_or_default();
+            options::pass_on(spank, &given);
+            Ok(())
+        }
         Err(error) => {
             report::message(&error.to_string(), error.hint().as_deref());
             Err(())
         }
     }
+}
+
+/// Of the commands that make allocations, this is the one with a script.
+fn is_sbatch() -> bool {
+    let program = std::fs::read_link("/proc/self/exe").ok();
+    program.as_deref().and_then(std::path::Path::file_name).is_some_and(|name| name == "sbatch")
 }
 
 /// What the site does not allow is said here, where it is read at once; the node has the last word.

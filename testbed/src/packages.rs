@@ -18,6 +18,7 @@ pub const OF_HOSTS: &[&str] = &[
     "etcd-server",
     "iproute2",
     "iptables",
+    "libslurm-dev",
     "mariadb-client",
     "mariadb-server",
     "munge",

@@ -11,6 +11,8 @@ use crate::status::Row;
 use std::path::PathBuf;
 
 const PLUGIN: &str = "/usr/lib/x86_64-linux-gnu/slurm-wlm/spank_k8s.so";
+const SUBMIT_PLUGIN: &str = "/usr/lib/x86_64-linux-gnu/slurm-wlm/job_submit_k8s.so";
+const SUBMIT_BUILT: &str = "target/release/libjob_submit_k8s.so";
 const PLUGSTACK: &str = "/etc/slurm/plugstack.conf.d/k8s.conf";
 const CLI: &str = "/usr/bin/slurm-k8s";
 const LIBEXEC: &str = "/usr/libexec/slurm-k8s";
@@ -55,7 +57,25 @@ struct Artifact {
     source: &'static str,
     target: &'static str,
     mode: u32,
-    nodes_only: bool,
+    on: On,
+}
+
+/// The hosts that need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum On {
+    All,
+    Nodes,
+    Controller,
+}
+
+impl On {
+    fn includes(self, host: Host) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nodes => host.is_node(),
+            Self::Controller => host == CTL,
+        }
+    }
 }
 
 /// What changed, so that a daemon must start anew.
@@ -63,6 +83,8 @@ struct Artifact {
 pub struct Changed {
     /// The plugin or its line on a node: slurmd reads it when it starts.
     pub plugin: bool,
+    /// The plugin of slurmctld.
+    pub submit: bool,
     /// The command line.
     pub cli: bool,
 }
@@ -73,17 +95,18 @@ const ARTIFACTS: &[Artifact] = &[
         source: "target/static/x86_64-unknown-linux-gnu/release/slurm-k8s-agent",
         target: "/usr/libexec/slurm-k8s/slurm-k8s-agent",
         mode: 0o755,
-        nodes_only: true,
+        on: On::Nodes,
     },
     Artifact {
         source: "target/static/x86_64-unknown-linux-gnu/release/slurm-k8s-runtime",
         target: "/usr/libexec/slurm-k8s/slurm-k8s-runtime",
         mode: 0o755,
-        nodes_only: true,
+        on: On::Nodes,
     },
-    Artifact { source: "target/release/slurm-k8s", target: CLI, mode: 0o755, nodes_only: false },
-    Artifact { source: "target/release/libspank_k8s.so", target: PLUGIN, mode: 0o644, nodes_only: false },
-    Artifact { source: "plugstack.conf.d/k8s.conf", target: PLUGSTACK, mode: 0o644, nodes_only: false },
+    Artifact { source: "target/release/slurm-k8s", target: CLI, mode: 0o755, on: On::All },
+    Artifact { source: "target/release/libspank_k8s.so", target: PLUGIN, mode: 0o644, on: On::All },
+    Artifact { source: SUBMIT_BUILT, target: SUBMIT_PLUGIN, mode: 0o644, on: On::Controller },
+    Artifact { source: "plugstack.conf.d/k8s.conf", target: PLUGSTACK, mode: 0o644, on: On::All },
 ];
 
 /// Makes the folders, the configuration and the run file system; they need no build.
@@ -117,11 +140,12 @@ pub fn install(site: &Site) -> Result<Changed, ProductError> {
     let mut all = Changed::default();
     for host in site.hosts() {
         for (artifact, bytes) in &files {
-            if artifact.nodes_only && !host.is_node() {
+            if !artifact.on.includes(host) {
                 continue;
             }
             let changed = host.write(artifact.target, bytes, artifact.mode, 0, 0)?;
             all.plugin |= changed && host.is_node() && [PLUGIN, PLUGSTACK].contains(&artifact.target);
+            all.submit |= changed && artifact.target == SUBMIT_PLUGIN;
             all.cli |= changed && artifact.target == CLI;
         }
     }
@@ -147,7 +171,19 @@ pub fn start_gc(changed: Changed) -> Result<(), ProductError> {
     Ok(())
 }
 
-/// Restarts slurmd on the nodes, which reads the plugin when it starts. slurmctld never loads it.
+/// Whether slurmctld has, or will have, its plugin: slurm.conf must not name one that is not there.
+pub fn has_submit_plugin() -> bool {
+    CTL.path(SUBMIT_PLUGIN).exists() || paths::checkout().join(SUBMIT_BUILT).exists()
+}
+
+/// Restarts slurmctld, which reads its plugins when it starts.
+pub fn restart_slurmctld(site: &Site) -> Result<(), slurm::SlurmError> {
+    slurm::slurmctld().stop(slurm::PATIENCE)?;
+    slurm::slurmctld().start()?;
+    slurm::wait_ready(site)
+}
+
+/// Restarts slurmd on the nodes, which reads the plugin when it starts.
 pub fn restart_slurmd(site: &Site) -> Result<(), slurm::SlurmError> {
     for node in site.nodes() {
         slurm::slurmd(*node).stop(slurm::PATIENCE)?;
@@ -165,7 +201,7 @@ pub fn status(site: &Site) -> Vec<Row> {
     let row = |host: Host| {
         let wrong = ARTIFACTS
             .iter()
-            .filter(|artifact| host.is_node() || !artifact.nodes_only)
+            .filter(|artifact| artifact.on.includes(host))
             .find(|artifact| {
                 let built = std::fs::read(paths::checkout().join(artifact.source)).ok();
                 let installed = std::fs::read(host.path(artifact.target)).ok();

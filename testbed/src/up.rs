@@ -44,7 +44,7 @@ pub fn run(slurm: &str, nodes: usize) -> Result<bool, Box<dyn Error>> {
         }
         result => result,
     })?;
-    step("slurm", || slurm::bring_up(site, changed || installed.plugin))?;
+    step("slurm", || slurm::bring_up(site, changed || installed.plugin || installed.submit))?;
     kubernetes::up(site.nodes())?;
     product::start_gc(installed)?;
     let rows = status::rows(site);
@@ -71,6 +71,9 @@ pub fn install() -> Result<(), Box<dyn Error>> {
     let site = Site::load()?;
     product::prepare(&site)?;
     let changed = product::install(&site)?;
+    if slurm::configure(&site)? || changed.submit {
+        step("slurmctld with the new plugin", || product::restart_slurmctld(&site))?;
+    }
     if changed.plugin {
         step("slurmd with the new plugin", || product::restart_slurmd(&site))?;
     }

@@ -11,6 +11,7 @@ const PARTS: &[(&str, &str)] = &[
         "crates/slurm-k8s-core/src",
         "Options, config, policy and template: said by sbatch, srun, salloc and slurm-k8s, and once more on the node",
     ),
+    ("crates/job-submit/src", "The plugin of slurmctld: said by sbatch, srun and salloc"),
     ("crates/engine/src", "The engine in slurmstepd: causes in a task's message, or in slurmd.log"),
     (
         "crates/oci-runtime/src",

@@ -9,6 +9,7 @@ pub mod pages;
 pub mod process;
 pub mod registry;
 pub mod slurm;
+pub mod submit;
 pub mod support;
 
 pub use broken::{Away, Changed, Fault, alone};

@@ -2,9 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2e::process::no_process_of;
-use e2e::{
-    ALICE, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, no_pod_of, nodes_are_up, registry, until,
-};
+use e2e::{ALICE, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, no_pod_of, nodes_are_up, registry, until};
 
 #[test]
 fn kubelet_and_containerd_are_restarted_and_running_jobs_live_on() {
@@ -120,7 +118,8 @@ fn a_node_is_rebooted() {
         let ran = ALICE.run(&["srun", "-n1", "--mem=100M", "-w", "node2", &in_image("busybox"), "true"]);
         (ran.code == Some(0)).then_some(()).ok_or_else(|| ran.errors())
     });
-    let left = NODE2.run(&["sh", "-c", "ls /run/slurm-k8s/pods /run/slurm-k8s/mounts; find /run/slurm-k8s/grants -type f"]);
+    let left =
+        NODE2.run(&["sh", "-c", "ls /run/slurm-k8s/pods /run/slurm-k8s/mounts; find /run/slurm-k8s/grants -type f"]);
     assert!(!left.text().contains("slurm-job-"), "{}", left.text());
     nodes_are_up();
     other.ends_whole();

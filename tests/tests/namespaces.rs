@@ -23,7 +23,8 @@ impl PerUser {
         }
         let admin = CTL.run(&["cat", "/etc/testbed/kubeconfig-root"]).ok().text();
         let identity = admin.replacen("  user:\n", "  user:\n    as: slurm-k8s:namespaces\n", 1);
-        let _ = CTL.run_with(&["install", "-o", "slurm", "-m", "0600", "/dev/stdin", IDENTITY], identity.as_bytes()).ok();
+        let _ =
+            CTL.run_with(&["install", "-o", "slurm", "-m", "0600", "/dev/stdin", IDENTITY], identity.as_bytes()).ok();
         until("the policy has its effect", || {
             let ran = as_namespaces(&["create", "--dry-run=server", "namespace", "mine"]);
             ran.errors().contains("namespaces of users only").then_some(()).ok_or_else(|| ran.errors())
@@ -117,13 +118,11 @@ fn slurmctld_makes_the_namespace_of_a_new_user_before_the_first_job() {
     let _changed = Changed::edit(NODE1, CONFIG, |text| text + "[kubernetes]\nnamespace_per_user = true\n");
     let _ = ensure("", &["alice"]).ok();
     let prolog = "/tmp/ensure-namespace";
-    let text = format!(
-        "#!/bin/sh\nexec /usr/bin/slurm-k8s namespace ensure --config={CLI_CONFIG} --kubeconfig={IDENTITY}\n"
-    );
+    let text =
+        format!("#!/bin/sh\nexec /usr/bin/slurm-k8s namespace ensure --config={CLI_CONFIG} --kubeconfig={IDENTITY}\n");
     let _ = CTL.run_with(&["install", "-m", "0755", "/dev/stdin", prolog], text.as_bytes()).ok();
     let reconfigure = Reconfigure;
-    let changed =
-        Changed::edit(CTL, "/etc/slurm/slurm.conf", |text| text + &format!("PrologSlurmctld={prolog}\n"));
+    let changed = Changed::edit(CTL, "/etc/slurm/slurm.conf", |text| text + &format!("PrologSlurmctld={prolog}\n"));
     let _ = CTL.run(&["scontrol", "reconfigure"]).ok();
     let image = in_image("busybox");
     // A node learns of the new binding a moment later.
@@ -131,7 +130,8 @@ fn slurmctld_makes_the_namespace_of_a_new_user_before_the_first_job() {
         let ran = BOB.run(&["srun", "-Q", "-w", "node1", "--mem=100M", &image, "hostname"]);
         (ran.code == Some(0)).then_some(()).ok_or_else(|| ran.errors())
     });
-    let events = ROOT.run(&["kubectl", "get", "resourcequota,rolebinding", "-n", "user-1001", "-o", "name"]).ok().text();
+    let events =
+        ROOT.run(&["kubectl", "get", "resourcequota,rolebinding", "-n", "user-1001", "-o", "name"]).ok().text();
     assert!(events.contains("rolebinding"), "{events}");
     drop((changed, reconfigure));
 }

@@ -156,7 +156,8 @@ fn a_script_without_commands_runs_the_file_that_it_names() {
         let job = file("job", script);
         let output = format!("--output={folder}/out");
         let image = in_image("userland");
-        let ran = ALICE.run(&["sbatch", "-Q", "--wait", "--mem=100M", &output, batch, &image, &option, &job, "a b", "c"]);
+        let ran =
+            ALICE.run(&["sbatch", "-Q", "--wait", "--mem=100M", &output, batch, &image, &option, &job, "a b", "c"]);
         (ran.code, ALICE.run(&["cat", &format!("{folder}/out")]).text())
     };
     let empty = "#!/bin/bash\n#SBATCH -n1\n\n  # nothing to do here\n";

@@ -35,3 +35,12 @@ fn slurm_finds_the_plugins_name_type_and_version() {
         assert!(names.iter().any(|found| found == name), "{name} is missing");
     }
 }
+
+#[test]
+fn the_plugin_of_slurmctld_exports_what_slurmctld_looks_for_and_no_more() {
+    let mut names = exported("libjob_submit_k8s.so");
+    names.sort();
+    let expected =
+        ["fini", "init", "job_modify", "job_submit", "plugin_name", "plugin_type", "plugin_version"].map(str::to_owned);
+    assert_eq!(names, expected);
+}

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use slurm_k8s_core::grant::{CONTAINER_RUN_DIR, SLURM_COMMANDS};
+use slurm_k8s_core::honour;
+use slurm_k8s_core::message::refuse;
 
 mod agent;
 mod environment;
@@ -31,6 +33,9 @@ fn main() -> ExitCode {
     if std::env::var_os(shim::RUN_DIR).is_some() {
         return shim::main();
     }
+    if stands_for_a_command() {
+        return no_plugin_here();
+    }
     let mut words = std::env::args_os().skip(1);
     match words.next().as_ref().and_then(|word| word.to_str()) {
         Some("exec") => exec::main(),
@@ -45,6 +50,18 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Whether Slurm has started this in place of a command that it has not put back.
+fn stands_for_a_command() -> bool {
+    let argument = std::env::args_os().nth(1);
+    std::env::var_os(honour::COMMAND).is_some()
+        || argument.is_some_and(|argument| honour::is_of_script(argument.as_encoded_bytes()))
+}
+
+fn no_plugin_here() -> ExitCode {
+    let node = std::env::var("SLURMD_NODENAME").unwrap_or_else(|_| "this node".to_owned());
+    shim::fail(&refuse::not_loaded(node))
 }
 
 /// The command of Slurm's that this binary was called as, in a Pod.

@@ -19,7 +19,8 @@ use crate::hello::hello;
 use crate::task::plain;
 
 use self::start::{start, variable};
-use self::words::{fail, say};
+pub use self::words::fail;
+use self::words::say;
 
 mod start;
 mod words;

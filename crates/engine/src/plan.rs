@@ -10,13 +10,14 @@ use slurm_k8s_core::config::{Config, Way};
 use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount};
 use slurm_k8s_core::gres::{Gpus, NONE};
 use slurm_k8s_core::image::ImageRef;
+use slurm_k8s_core::limit::{Amount, LimitError};
 use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::option::JobOptions;
 use slurm_k8s_core::option::mount::MountRequest;
 use slurm_k8s_core::pod::{PodRequest, WayIn, build};
 use slurm_k8s_core::policy::PolicyError;
 use slurm_k8s_core::template::Template;
-use slurm_k8s_core::{label, name, policy};
+use slurm_k8s_core::{label, name, policy, profile};
 
 use crate::mounts::Rules;
 
@@ -57,6 +58,8 @@ pub struct Step {
     pub given: JobOptions,
     /// The admin's Pod template.
     pub template: Option<PathBuf>,
+    /// How many cores Slurm allocated on this node.
+    pub cores: Option<u64>,
     /// The memory that Slurm allocated on this node, in bytes.
     pub memory_bytes: Option<u64>,
     /// The batch script in slurmd's spool.
@@ -79,6 +82,14 @@ pub fn check_node(config: &Config) -> Result<(), Refusal> {
 pub fn check_policy(config: &Config, step: &Step) -> Result<(), Refusal> {
     let refused = |error: PolicyError| refuse::option(&error).hinted(Some(&error.hint()));
     policy::check(config, &step.given, step.uid).map_err(refused)
+}
+
+/// Holds the step to its profile's limits by what Slurm has given it here: slurmctld knows only what the job says.
+pub fn check_limits(config: &Config, step: &Step) -> Result<(), Refusal> {
+    let gpus = u64::try_from(step.gpus.count()).ok();
+    let amount = Amount { cpus: step.cores, memory: step.memory_bytes, gpus };
+    let refused = |error: LimitError| refuse::option(&error).hinted(Some(&error.hint()));
+    profile::check_limits(config, &step.options, &amount).map_err(refused)
 }
 
 /// Refuses GPUs of which nobody knows which they are: the container would have none.

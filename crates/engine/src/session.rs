@@ -117,6 +117,7 @@ impl Open {
 fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     plan::check_node(&config)?;
     plan::check_policy(&config, step)?;
+    plan::check_limits(&config, step)?;
     plan::check_gpus(&config, step)?;
     let template = plan::template(step)?;
     let on_node = |error: RunDirError| refusal::on_node(&error);

@@ -126,6 +126,24 @@ choice! {
     }
 }
 
+choice! {
+    /// What a site may ask of each job of a Pod, by the name of the option of sbatch.
+    Requirement {
+        /// An account.
+        Account = "account",
+        /// Cpus.
+        CpusPerTask = "cpus-per-task",
+        /// Memory, in any way.
+        Memory = "mem",
+        /// Where the output goes.
+        Output = "output",
+        /// A partition.
+        Partition = "partition",
+        /// A time limit.
+        Time = "time",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::choice::{Batch, Io, Network, Pull, SignalScope, Way};
+pub use crate::choice::{Batch, Io, Network, Pull, Requirement, SignalScope, Way};
 use crate::profile::Profile;
 use crate::user_namespace;
 
@@ -36,6 +36,8 @@ pub struct Config {
     pub gres: Gres,
     /// What users may ask for.
     pub policy: Policy,
+    /// What jobs must have.
+    pub submit: Submit,
     /// Signals.
     pub signal: Signals,
     /// The node's log.
@@ -100,7 +102,7 @@ impl Paths {
     /// The binary that is the shim on the host and the agent in the container.
     #[must_use]
     pub fn agent(&self) -> PathBuf {
-        self.libexec.join("slurm-k8s-agent")
+        self.libexec.join(crate::honour::SHIM)
     }
 
     /// The OCI runtime wrapper.
@@ -160,6 +162,14 @@ pub struct Policy {
     pub root: bool,
 }
 
+/// `[submit]`: checked by [`crate::requirement`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Submit {
+    /// What the job of a Pod must ask Slurm for.
+    pub require: Vec<Requirement>,
+}
+
 /// `[signal]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -202,6 +212,10 @@ impl Config {
                 let reason = format!("{section}: is not a name: at most 63 of a-z, 0-9 and '-'");
                 return Err(ConfigError::Value { line: lines.line(&section), reason });
             }
+            profile.limits().map_err(|(key, reason)| {
+                let key = format!("{section}.{key}");
+                ConfigError::Value { line: lines.line(&key), reason: format!("{key}: {reason}") }
+            })?;
             profile.options().map_err(|(key, error)| {
                 let reason = error.to_string();
                 // The key stands in front of it anyway.
@@ -223,6 +237,7 @@ impl Default for Config {
             pod: Pods::default(),
             gres: Gres::default(),
             policy: Policy::default(),
+            submit: Submit::default(),
             signal: Signals::default(),
             log: Log::default(),
             profiles: BTreeMap::new(),

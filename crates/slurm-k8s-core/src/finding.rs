@@ -65,6 +65,8 @@ kinds! {
     WITHOUT_IMAGE = "without-image", Error, "Options, and neither an image nor a profile.";
     POLICY = "policy", Error, "What `[policy]` in the site's config does not allow.";
     PROFILE = "profile", Error, "A profile that the site does not have, or one without an image.";
+    LIMIT = "limit", Error, "More cpus, memory or GPUs on a node than the profile allows.";
+    REQUIRED = "required", Error, "Something that `submit.require` in the site's config asks for is missing.";
     COMMENT = "comment", Warning, "A comment that looks like a directive: `# K8S_IMAGE=…`, or with blanks in front.";
     LATE = "late", Warning, "A directive after the first command, where nothing reads it.";
     OVERRIDDEN = "overridden", Warning, "A directive that does not hold, since an `#SBATCH` line of the same script says something else.";

@@ -17,6 +17,20 @@ pub const IN_CONTAINER: &[&str] =
 /// What GPU runtimes take for no GPU, whatever the image says.
 pub const NONE: &str = "void";
 
+/// How many GPUs a job asks for in one of slurmctld's lists: `gres:gpu:2`, `gres/gpu:a100:2,gres/gpu:h100`.
+#[must_use]
+pub fn asked(list: &[u8]) -> u64 {
+    let list = String::from_utf8_lossy(list);
+    let count = |item: &str| {
+        let item = item.trim();
+        let item = item.strip_prefix("gres:").or_else(|| item.strip_prefix("gres/")).unwrap_or(item);
+        let mut parts = item.split([':', '=']);
+        let gpu = parts.next() == Some("gpu");
+        gpu.then(|| parts.next_back().and_then(|last| last.parse().ok()).unwrap_or(1))
+    };
+    list.split([',', ';']).filter_map(count).fold(0, u64::saturating_add)
+}
+
 /// The GPUs of a step on a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gpus {
@@ -94,7 +108,9 @@ fn list(numbers: impl Iterator<Item = impl std::fmt::Display>) -> String {
 }
 
 /// `0,2`, also `0-2`.
-fn numbers(text: &str) -> Vec<u32> {
+/// The numbers of a list such as `0-3,8`.
+#[must_use]
+pub fn numbers(text: &str) -> Vec<u32> {
     let mut all = Vec::new();
     for part in text.split(',') {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
@@ -134,6 +150,22 @@ pub fn includes(slurm_conf: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gpus_that_are_asked_for() {
+        for (list, expected) in [
+            ("", 0),
+            ("gres:gpu:2", 2),
+            ("gres/gpu:a100:2", 2),
+            ("gres/gpu=4", 4),
+            ("gpu", 1),
+            ("gpu:a100", 1),
+            ("gres:gpu:a100:1,gres:gpu:h100:2;gres:fpga:8", 3),
+            ("gres:gpux:2", 0),
+        ] {
+            assert_eq!(asked(list.as_bytes()), expected, "{list}");
+        }
+    }
 
     fn gpus(batch: bool, given: &[(&str, &str)]) -> Gpus {
         Gpus::of(batch, |name| given.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))

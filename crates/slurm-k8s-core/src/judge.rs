@@ -3,11 +3,12 @@
 
 use std::ffi::OsString;
 
-use crate::config::Config;
+use crate::config::{Config, Requirement};
 use crate::finding::{self, Finding, Kind};
+use crate::limit::Amount;
 use crate::option::{Given, IMAGE, JobOptions, OptionError, Origin, PROFILE};
 use crate::script::{self, Directive, LineError};
-use crate::{Place, policy, profile};
+use crate::{Place, policy, profile, requirement};
 
 /// What is submitted.
 #[derive(Clone, Copy)]
@@ -95,6 +96,21 @@ fn of_site(config: &Config, options: &JobOptions, uid: u32) -> Vec<Finding> {
     let profile = profile::resolve(config, options).err();
     let profile = profile.map(|error| found(finding::PROFILE, Some(error.given()), error.to_string(), error.hint()));
     policy.chain(profile).collect()
+}
+
+/// More than the job's profile allows, as far as it is known what the job asks for.
+#[must_use]
+pub fn of_amount(config: &Config, options: &JobOptions, amount: &Amount) -> Option<Finding> {
+    let error = profile::check_limits(config, options, amount).err()?;
+    let place = error.given.origin.place();
+    Some(Finding { kind: finding::LIMIT, place, cause: error.to_string(), hint: Some(error.hint()) })
+}
+
+/// Something that the site asks of the job of a Pod.
+#[must_use]
+pub fn of_requirement(config: &Config, has: impl Fn(Requirement) -> bool) -> Option<Finding> {
+    let missing = requirement::check(config, has).err()?;
+    Some(Finding { kind: finding::REQUIRED, place: None, cause: missing.to_string(), hint: Some(missing.hint()) })
 }
 
 /// A directive that the same script overrules.

@@ -10,6 +10,7 @@ pub use crate::choice::{Batch, Io, Network, Pull};
 use crate::image::ImageRef;
 use crate::shown::{nearest, quoted};
 
+pub mod carried;
 mod error;
 mod given;
 mod list;
@@ -26,8 +27,8 @@ pub use table::{
     BATCH, ENTRYPOINT, ENV, IMAGE, IO, KEEP, MOUNT_HOME, MOUNTS, NAMESPACE, NETWORK, OPTIONS, OptionSpec,
     PRIORITY_CLASS, PROFILE, PULL, READONLY, SCRIPT, SHM_SIZE, WORKDIR,
 };
-pub(crate) use value::is_name;
 pub use value::{Kind, NO_IMAGE, Value};
+pub(crate) use value::{is_name, size};
 use variable::Variable;
 
 /// The options of one job or step, by name; what is not there was not given.

@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::option::{Given, IMAGE, JobOptions, OPTIONS, OptionError, OptionSpec, Origin, PROFILE};
-use crate::shown::nearest;
+use crate::limit::{self, Amount, LimitError, Limits};
+use crate::option::{self, Given, IMAGE, JobOptions, OPTIONS, OptionError, OptionSpec, Origin, PROFILE};
+use crate::shown::{nearest, quoted};
 
 /// `[profiles.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// In place of `pod.template`.
     pub template: Option<PathBuf>,
-    /// Options by their names without `k8s-`, with `_` for `-`.
+    /// Options by their names without `k8s-`, with `_` for `-`, and limits.
     #[serde(flatten)]
     settings: BTreeMap<String, Setting>,
 }
@@ -78,7 +79,7 @@ impl ProfileError {
 
 /// The option that a key of a profile stands for.
 #[must_use]
-pub fn option(key: &str) -> Option<&'static OptionSpec> {
+pub fn option_of(key: &str) -> Option<&'static OptionSpec> {
     keys().find(|(name, _)| name == key).map(|(_, spec)| spec)
 }
 
@@ -93,15 +94,45 @@ impl Profile {
     pub fn options(&self) -> Result<JobOptions, (String, OptionError)> {
         let mut options = JobOptions::default();
         for (key, setting) in &self.settings {
-            let Some(spec) = option(key) else { continue };
-            let text = match setting {
-                Setting::Text(text) => text.clone(),
-                Setting::Switch(on) => if *on { "yes" } else { "no" }.to_owned(),
-                Setting::Number(number) => number.to_string(),
-            };
-            options.set(Origin::Config, spec.name, Some(text.as_bytes())).map_err(|error| (key.clone(), error))?;
+            let Some(spec) = option_of(key) else { continue };
+            options
+                .set(Origin::Config, spec.name, Some(setting.text().as_bytes()))
+                .map_err(|error| (key.clone(), error))?;
         }
         Ok(options)
+    }
+}
+
+impl Profile {
+    /// Its limits; an error is a key and what is wrong with its value.
+    pub fn limits(&self) -> Result<Limits, (&'static str, String)> {
+        let wrong = |key, shown: String, what| (key, format!("{shown} is not {what}"));
+        let number = |key| match self.settings.get(key) {
+            None => Ok(None),
+            Some(Setting::Number(number)) => Ok(Some(*number)),
+            Some(other) => Err(wrong(key, other.shown(), "a number")),
+        };
+        let memory = "max_memory";
+        let size = match self.settings.get(memory) {
+            None => None,
+            Some(Setting::Text(text)) if option::size(text).is_some() => option::size(text),
+            Some(other) => return Err(wrong(memory, other.shown(), "a size such as \"8G\"")),
+        };
+        Ok(Limits { cpus: number("max_cpus")?, memory: size, gpus: number("max_gpus")? })
+    }
+}
+
+impl Setting {
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Switch(on) => if *on { "yes" } else { "no" }.to_owned(),
+            Self::Number(number) => number.to_string(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        quoted(self.text().as_bytes())
     }
 }
 
@@ -122,6 +153,16 @@ pub fn resolve(config: &Config, options: &JobOptions) -> Result<(JobOptions, Opt
         return Err(ProfileError::NoImage { given, name: name.to_owned() });
     }
     Ok((options, profile.template.clone().or_else(|| config.pod.template.clone())))
+}
+
+/// Holds a job to the limits of its profile.
+pub fn check_limits(config: &Config, options: &JobOptions, amount: &Amount) -> Result<(), LimitError> {
+    let (Some(name), Some(given)) = (options.profile(), options.given(PROFILE)) else {
+        return Ok(());
+    };
+    // The config was checked when it was read.
+    let limits = config.profiles.get(name).and_then(|profile| profile.limits().ok());
+    limits.map_or(Ok(()), |limits| limit::check(&limits, amount, given, name))
 }
 
 #[cfg(test)]
@@ -159,11 +200,26 @@ mod tests {
     }
 
     #[test]
+    fn a_job_is_held_to_its_profiles_limits_only() {
+        let config = Config::parse("[profiles.a]\nimage = 'x'\nmax_cpus = 2\n[profiles.b]\nimage = 'x'").unwrap();
+        let checked = |name: &str| {
+            let mut options = JobOptions::default();
+            options.set(Origin::CommandLine, PROFILE, Some(name.as_bytes())).unwrap();
+            check_limits(&config, &options, &Amount { cpus: Some(3), ..Amount::default() })
+        };
+        assert!(checked("a").is_err());
+        assert_eq!(checked("b"), Ok(()));
+    }
+
+    #[test]
     fn a_wrong_profile_is_named_with_its_line() {
         for (text, message) in [
             ("[profiles.a]\nimage = 'x'\nshm_size = 'big'", "line 3: profiles.a.shm_size: \"big\" is not a size"),
             ("[profiles.a]\nshmsize = '1G'", "line 2: there is no key profiles.a.shmsize"),
             ("[profiles.a]\nprofile = 'b'", "line 2: there is no key profiles.a.profile"),
+            ("[profiles.a]\nimage = 'x'\nmax_memory = 'much'", "line 3: profiles.a.max_memory: \"much\" is not a size"),
+            ("[profiles.a]\nmax_cpus = 'x'", "line 2: profiles.a.max_cpus: \"x\" is not a number"),
+            ("[profiles.a]\nmax_cpu = 4", "line 2: there is no key profiles.a.max_cpu"),
             ("[profiles.'A B']\nimage = 'x'", "line 1: profiles.A B: is not a name"),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();

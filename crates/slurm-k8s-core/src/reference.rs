@@ -67,6 +67,10 @@ fn config() -> String {
     for (name, spec) in crate::profile::keys() {
         let _ = writeln!(text, "| `{name}` | `--{}` |", spec.name);
     }
+    text.push_str("\nA profile may also say how much a job has that names it, in slurmctld as far as the job says it and on the node, where it is known:\n\n| key | takes | what |\n|---|---|---|\n");
+    for (name, kind, doc) in crate::limit::KEYS {
+        let _ = writeln!(text, "| `{name}` | {kind} | {doc} |");
+    }
     text
 }
 

@@ -1,6 +1,7 @@
 //! Slurm's configuration files: the scheduler as the site's guide sets it, the rest fit for tests.
 
 use crate::host::CTL;
+use crate::product;
 use crate::site::Site;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -136,6 +137,9 @@ DefMemPerCPU=500
     for node in site.nodes() {
         let (name, ip) = (node.name, node.ip);
         let _ = writeln!(text, "NodeName={name} NodeAddr={ip} CPUs=2 RealMemory=8000 Gres=gpu:{GPUS} State=UNKNOWN");
+    }
+    if product::has_submit_plugin() {
+        text.push_str("JobSubmitPlugins=k8s\n");
     }
     let names: Vec<&str> = site.nodes().iter().map(|node| node.name).collect();
     let nodes = names.join(",");

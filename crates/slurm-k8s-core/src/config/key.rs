@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, line_of};
 use crate::option::PROFILE;
-use crate::profile;
 use crate::shown::nearest;
+use crate::{limit, profile};
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
@@ -205,6 +205,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("policy.root", "true, false", "false", "Whether root's jobs may run in Pods."),
     key(
+        "submit.require",
+        "list of account, cpus-per-task, mem, output, partition, time",
+        "[]",
+        "What the job of a Pod must ask Slurm for, on sbatch's command line or in `#SBATCH` lines; slurmctld refuses a job without it. `output` counts for batch scripts only.",
+    ),
+    key(
         "signal.scope",
         "auto, task, tree",
         r#""auto""#,
@@ -238,14 +244,21 @@ pub fn sample() -> String {
         text.push_str(&format!("# --{}: {}\n#{name} = \"\"\n", spec.name, spec.usage));
     }
     text.push_str("# In place of pod.template.\n#template = \"\"\n");
+    for (name, kind, doc) in limit::KEYS {
+        text.push_str(&format!("# {doc} ({kind})\n#{name} =\n"));
+    }
     text
+}
+
+fn known_in_profile(key: &str) -> bool {
+    key == "template" || limit::KEYS.iter().any(|(name, ..)| *name == key) || profile::option_of(key).is_some()
 }
 
 /// `profiles`, a profile, or one of its keys.
 fn in_profile(name: &str) -> bool {
     let mut parts = name.splitn(3, '.');
     let (first, _, key) = (parts.next(), parts.next(), parts.next());
-    first == Some("profiles") && key.is_none_or(|key| key == "template" || profile::option(key).is_some())
+    first == Some("profiles") && key.is_none_or(known_in_profile)
 }
 
 /// The keys of a text, with their lines from 1.
@@ -297,7 +310,8 @@ fn sections() -> impl Iterator<Item = &'static str> {
 
 /// A key of the same last part in another section, or what is spelt most alike.
 fn nearest_key(name: &str) -> Option<&'static str> {
-    let alike_in = |key| nearest(key, profile::keys().map(|(_, spec)| spec.name.trim_start_matches("k8s-")));
+    let options = || profile::keys().map(|(_, spec)| spec.name.trim_start_matches("k8s-"));
+    let alike_in = |key| nearest(key, options().chain(limit::KEYS.iter().map(|(name, ..)| *name)));
     if let Some(key) = name.strip_prefix("profiles.").and_then(|rest| Some(rest.split_once('.')?.1)) {
         return alike_in(key);
     }

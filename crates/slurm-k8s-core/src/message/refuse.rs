@@ -121,6 +121,15 @@ messages! {
         "the step cannot be given ${name}: {cause}"
         hint "the plugin and this node's Slurm do not fit; ask the site's admin";
 
+    /// Slurm on the node has started the shim, and no plugin has prepared anything for it.
+    SITE not_loaded(node)
+        "the job is to run in a Pod, but Slurm on {node} has not loaded spank-k8s"
+        hint "ask the site's admin to mend plugstack.conf there; nothing of the job was run";
+    /// The mark of slurmctld cannot be taken out of the batch script.
+    SITE script(cause)
+        "cannot put the batch script back as it was: {cause}"
+        hint "slurmd's spool folder on this node is perhaps full; ask the site's admin";
+
     /// The API server is down or does not answer, for `kubernetes.api_timeout`.
     CLUSTER api_down(cause)
         "cannot create the Pod: {cause}"

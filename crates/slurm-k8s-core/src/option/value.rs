@@ -110,7 +110,7 @@ impl Value {
 }
 
 /// `8G` as Slurm writes sizes and `8Gi` as Kubernetes does, both by 1024; a bare number is bytes.
-fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let power = match unit.strip_suffix('i').filter(|rest| !rest.is_empty()).unwrap_or(unit) {

@@ -1,0 +1,39 @@
+//! Batch scripts for slurmctld to judge.
+
+use crate::{ALICE, At, Ran, image, scratch};
+
+/// Succeeds in a Pod only.
+pub const IN_POD: &str = "test -e /.slurm-k8s/agent && echo in a Pod";
+
+/// A script with `lines` in its head, behind the userland image.
+#[must_use]
+pub fn script(lines: &str) -> String {
+    format!("#!/bin/bash\n#SBATCH --mem=100M\n#K8S_IMAGE={}\n{lines}\n{IN_POD}\n", image("userland"))
+}
+
+/// What sbatch says to a script from a pipe.
+#[must_use]
+pub fn sbatch(at: At, options: &[&str], script: &str) -> Ran {
+    at.run_with(&[&["sbatch", "--parsable"], options].concat(), script.as_bytes())
+}
+
+/// Fails the test unless the job was refused with exactly this cause and mend, and nothing was submitted.
+pub fn refused(ran: &Ran, command: &str, cause: &str, hint: &str) {
+    let errors = ran.errors();
+    let ours: Vec<_> = errors.lines().filter(|line| line.contains("spank-k8s: ")).collect();
+    assert_ne!(ran.code, Some(0), "{cause}: {}", ran.text());
+    let line = |text: &str| format!("{command}: error: spank-k8s: {text}");
+    assert_eq!(ours, [line(cause), line(&format!("hint: {hint}"))], "{errors}");
+    assert_eq!(ran.text(), "");
+}
+
+/// Runs a batch script to its end and gives its output.
+#[must_use]
+pub fn output(options: &[&str], script: &str) -> String {
+    let file = format!("{}/out", scratch("submit"));
+    let to = format!("--output={file}");
+    let ran = ALICE.run_with(&[&["sbatch", "--wait", &to], options].concat(), script.as_bytes());
+    let text = ALICE.run(&["cat", &file]).text();
+    assert_eq!(ran.code, Some(0), "{}\n{text}", ran.errors());
+    text
+}
