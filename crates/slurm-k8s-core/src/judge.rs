@@ -7,6 +7,8 @@ use crate::config::{Config, Requirement};
 use crate::finding::{self, Finding, Kind};
 use crate::limit::Amount;
 use crate::option::{Given, IMAGE, JobOptions, OptionError, Origin, PROFILE};
+use crate::script::form::FormError;
+use crate::script::sbatch::SbatchError;
 use crate::script::{self, Directive, LineError};
 use crate::{Place, policy, profile, requirement};
 
@@ -69,7 +71,7 @@ pub fn judge(submission: &Submission<'_>) -> Judgement {
         let hint = Some("lines that begin with '#' are comments".to_owned());
         findings.push(Finding { kind: finding::NO_COMMAND, place: None, cause, hint });
     }
-    findings.sort_by_key(|finding| finding.place.unwrap_or(Place::new(usize::MAX, usize::MAX)));
+    findings.sort_by_key(Finding::order);
     Judgement { options, findings }
 }
 
@@ -146,6 +148,21 @@ pub fn of_line(place: Place, error: &LineError) -> Finding {
         LineError::Late { .. } => finding::LATE,
         _ => finding::LINE,
     };
+    Finding { kind, place: Some(place), cause: error.to_string(), hint: error.hint() }
+}
+
+/// A finding about the script as a whole.
+#[must_use]
+pub fn of_form(place: Place, error: FormError) -> Finding {
+    let kind = if matches!(error, FormError::Large { .. }) { finding::LARGE } else { finding::FORM };
+    Finding { kind, place: Some(place), cause: error.to_string(), hint: Some(error.hint().to_owned()) }
+}
+
+/// A finding about an option in an `#SBATCH` line.
+#[must_use]
+pub fn of_sbatch(place: Place, error: &SbatchError) -> Finding {
+    let value = matches!(error, SbatchError::Option(error) if error.given().is_some());
+    let kind = if value { finding::VALUE } else { finding::SBATCH };
     Finding { kind, place: Some(place), cause: error.to_string(), hint: error.hint() }
 }
 
