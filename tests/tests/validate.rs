@@ -56,6 +56,13 @@ fn findings_have_their_place_and_their_mend() {
             &["2:9: error: there is no option --k8s-imgae", "hint: did you mean --k8s-image?"],
         ),
         (
+            "#K8S_IMAGE=busybox\n#SBATCH hetjob\n#K8S_IO=tee",
+            &[
+                "4:1: error: #K8S_ lines are for the whole job, not for one component",
+                "hint: move it up, before the first #SBATCH hetjob",
+            ],
+        ),
+        (
             "#K8S_WORKDIR=/x",
             &["2:14: error: #K8S_WORKDIR needs #K8S_IMAGE", "hint: add #K8S_IMAGE=IMAGE, or leave #K8S_WORKDIR out"],
         ),
@@ -115,6 +122,18 @@ fn without_the_sites_config_its_policy_is_not_known() {
     assert!(told.starts_with("<stdin>: warning: the site's policy and profiles are not known: cannot read"), "{told}");
     let ran = validate(script, &["--config", CONFIG]).ended_with(2);
     assert!(ran.errors().contains(CONFIG), "{}", ran.errors());
+}
+
+#[test]
+fn what_the_site_limits_and_requires_is_told() {
+    let _alone = alone();
+    let more = "[submit]\nrequire = ['time']\n[profiles.small]\nimage = 'busybox'\nmax_cpus = 1\n";
+    let _changed = Changed::edit(ROOT, CONFIG, |text| text + more);
+    let with = |options: &str| validate(&format!("#!/bin/sh\n#K8S_PROFILE=small\n#SBATCH {options}\necho\n"), &[]);
+    let told = with("-c2").ended_with(1).text();
+    assert!(told.contains("<stdin>:2:14: error: #K8S_PROFILE: small allows at most 1 cpu on a node"), "{told}");
+    assert!(told.contains("<stdin>: error: the job has no --time, which this site asks for"), "{told}");
+    let _ = with("-c1 -t5").ended_with(0);
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::ffi::OsString;
 use crate::config::{Config, Requirement};
 use crate::finding::{self, Finding, Kind};
 use crate::limit::Amount;
-use crate::option::{Given, IMAGE, JobOptions, OptionError, Origin, PROFILE};
+use crate::option::{Given, IMAGE, JobOptions, OptionError, Origin, PROFILE, SCRIPT};
 use crate::script::form::FormError;
 use crate::script::sbatch::SbatchError;
-use crate::script::{self, Directive, LineError};
+use crate::script::{self, Directive, Line, LineError, LineKind, Lines};
 use crate::{Place, policy, profile, requirement};
 
 /// What is submitted.
@@ -115,6 +115,17 @@ pub fn of_requirement(config: &Config, has: impl Fn(Requirement) -> bool) -> Opt
     Some(Finding { kind: finding::REQUIRED, place: None, cause: missing.to_string(), hint: Some(missing.hint()) })
 }
 
+/// A heterogeneous job has one script and one environment: options hold for the whole of it, and lines that say something
+/// else for one component would be read by nobody.
+#[must_use]
+pub fn of_components(script: &[u8]) -> Option<Finding> {
+    let other = |line: &Line<'_>| line.component > 0 && line.kind == LineKind::Comment;
+    let line = Lines::of(script).find(|line| other(line) && line.text.starts_with(b"#K8S_"))?;
+    let cause = "#K8S_ lines are for the whole job, not for one component".to_owned();
+    let hint = Some("move it up, before the first #SBATCH hetjob".to_owned());
+    Some(Finding { kind: finding::LINE, place: Some(Place::new(line.number, 1)), cause, hint })
+}
+
 /// A directive that the same script overrules.
 fn overridden(line: &Directive<'_>, given: &JobOptions, directives: &JobOptions) -> Option<Finding> {
     let by = given.given(line.option.name).filter(|by| matches!(by.origin, Origin::Sbatch(_)))?;
@@ -137,7 +148,7 @@ fn overridden(line: &Directive<'_>, given: &JobOptions, directives: &JobOptions)
 
 /// Whether a file is run where the script has no command.
 fn runs_a_file(options: &JobOptions) -> bool {
-    options.values().any(|(spec, _)| spec.name == "k8s-script")
+    options.values().any(|(spec, _)| spec.name == SCRIPT)
 }
 
 /// A finding about a line.

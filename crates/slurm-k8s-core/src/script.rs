@@ -8,6 +8,7 @@
 //!
 //! Scripts are bytes. Only the head is read, each byte of it once.
 
+pub mod amount;
 mod directive;
 mod error;
 pub mod form;

@@ -13,7 +13,7 @@ use slurm_k8s_core::finding::{Finding, Severity};
 use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::judge::{self, Submission};
 use slurm_k8s_core::option::{IMAGE, JobOptions, Pull};
-use slurm_k8s_core::script::{self, form, sbatch};
+use slurm_k8s_core::script::{self, amount, form, sbatch};
 use slurm_k8s_core::{Place, profile};
 
 use input::{InputError, Script, Site};
@@ -110,6 +110,9 @@ fn of_script(site: &Site, script: &Script) -> (Report, Vec<Wanted>) {
         let (given, more) = sbatch::options(&words);
         faults.extend(more);
         report.findings.extend(faults.iter().map(|(place, error)| judge::of_sbatch(*place, error)));
+        if component > 0 && given.values().next().is_none() {
+            continue;
+        }
         let judged = judge::judge(&Submission {
             script: &script.bytes,
             component,
@@ -119,10 +122,16 @@ fn of_script(site: &Site, script: &Script) -> (Report, Vec<Wanted>) {
             uid: rustix::process::getuid().as_raw(),
         });
         wanted.extend(image_of(site, &judged.options));
+        if let Some(config) = site.config.as_ref().filter(|_| judged.options.wants_pod()) {
+            let has = |what| amount::has(&words, &|name| std::env::var_os(name), what);
+            report.findings.extend(judge::of_requirement(config, has));
+            report.findings.extend(judge::of_amount(config, &judged.options, &amount::of(&words)));
+        }
         // What has no place is about all components.
         let new = judged.findings.into_iter().filter(|finding| !report.findings.contains(finding)).collect::<Vec<_>>();
         report.findings.extend(new);
     }
+    report.findings.extend(judge::of_components(&script.bytes));
     report.findings.extend(script::late(&script.bytes).iter().map(|(place, error)| judge::of_line(*place, error)));
     report.images.extend(wanted.iter().map(|wanted| wanted.image.to_string()));
     (report, wanted)

@@ -66,7 +66,7 @@ impl Asked<()> {
 }
 
 /// The last value of an option, for which there may be a letter.
-fn last(arguments: &[Argument], option: &'static str, short: &str) -> Option<Asked<()>> {
+pub(super) fn last(arguments: &[Argument], option: &'static str, short: &str) -> Option<Asked<()>> {
     let mut found = None;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -107,7 +107,7 @@ pub(crate) fn seconds(text: &str) -> Option<u64> {
 }
 
 /// Memory with Slurm's units; a bare number is MiB.
-fn mebibytes(text: &str) -> Option<u64> {
+pub(super) fn mebibytes(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let number = number.parse::<u64>().ok()?;
@@ -121,7 +121,7 @@ fn mebibytes(text: &str) -> Option<u64> {
 }
 
 /// `N` or `N-M`, of which `N` counts.
-fn least(text: &str) -> Option<u64> {
+pub(super) fn least(text: &str) -> Option<u64> {
     text.split('-').next()?.parse().ok()
 }
 
