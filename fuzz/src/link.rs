@@ -73,6 +73,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("signal", Message::Signal { task: 0, signo: 15 }),
         ("kill", Message::Kill { task: 0 }),
         ("finish", Message::Finish),
+        ("leaving", Message::Leaving),
         ("started", Message::Started { task: 0 }),
         ("exited", Message::Exited { task: 0, end: End::Code(3), usage: Usage::default() }),
         ("not-started", Message::NotStarted { task: 0, failure }),

@@ -121,7 +121,11 @@ fn its_own_user_cannot_be_the_agent_outside_of_the_pod() {
     let hello = Message::Hello(Hello { version: VERSION, role: Role::Agent, task: 0, token, ids });
     let hex: String = encode(&hello).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
     let ran = ALICE_ON_NODE.run(&["perl", "-e", SAY_BYTES, &format!("{folder}/agent.sock"), &hex]);
-    assert!(ran.text().contains("the link refused this process"), "{} {}", ran.text(), ran.errors());
+    assert_eq!((ran.code, ran.text().as_str()), (Some(0), ""), "{}", ran.errors());
+    until("slurmstepd's log says why", || {
+        let ran = NODE1.run(&["grep", "is not in the container that took the grant", "/var/log/slurm/slurmd.log"]);
+        (ran.code == Some(0)).then_some(()).ok_or_else(|| ran.errors())
+    });
     assert!(job.runs());
     nodes_are_up();
 }

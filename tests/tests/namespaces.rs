@@ -1,7 +1,7 @@
 //! A namespace for each user, made by the controller, with the site's quota.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, At, Changed, NODE1, ROOT, Ran, alone, in_image, until};
+use e2e::{ALICE, At, Changed, Fault, NODE1, ROOT, Ran, alone, in_image, until};
 
 const CTL: At = At { user: "root", host: "ctl" };
 const BOB: At = At { user: "bob", host: "login" };
@@ -100,12 +100,12 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
     assert!(ensure("", &["no-such-user"]).ended_with(1).errors().contains("no user no-such-user"));
 }
 
-/// slurmctld reads its configuration again when this goes.
+/// slurmctld starts again when this goes: it learns of a prolog of its own no other way.
 struct Reconfigure;
 
 impl Drop for Reconfigure {
     fn drop(&mut self) {
-        let _ = CTL.run(&["scontrol", "reconfigure"]);
+        drop(Fault::start("slurmctld"));
         let _ = ROOT.run(&["kubectl", "delete", "namespace", "--ignore-not-found", "--wait=true", "user-1001"]);
     }
 }
@@ -123,7 +123,7 @@ fn slurmctld_makes_the_namespace_of_a_new_user_before_the_first_job() {
     let _ = CTL.run_with(&["install", "-m", "0755", "/dev/stdin", prolog], text.as_bytes()).ok();
     let reconfigure = Reconfigure;
     let changed = Changed::edit(CTL, "/etc/slurm/slurm.conf", |text| text + &format!("PrologSlurmctld={prolog}\n"));
-    let _ = CTL.run(&["scontrol", "reconfigure"]).ok();
+    drop(Fault::start("slurmctld"));
     let image = in_image("busybox");
     // A node learns of the new binding a moment later.
     until("bob's job runs in his namespace", || {

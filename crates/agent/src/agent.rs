@@ -75,7 +75,7 @@ impl Agent {
             self.report()?;
             let (linked, signalled) = self.wait(None)?;
             if signalled {
-                self.take_signals();
+                self.take_signals()?;
             }
             if linked && !self.link.read()? {
                 return Ok(());
@@ -83,13 +83,18 @@ impl Agent {
         }
     }
 
-    /// The kubelet's TERM: the job decides what it does with it.
-    fn take_signals(&self) {
+    /// The kubelet's TERM: the job decides what it does with it. The engine hears of it before it hears of ends.
+    fn take_signals(&mut self) -> Result<(), LinkError> {
         while let Some(received) = slurm_k8s_posix::next_signal(&self.signals) {
+            // Who is outside of a container's processes has no number in it (pid_namespaces(7)).
+            if received.signo == TERM && received.sender == 0 {
+                self.link.send(&Message::Leaving, Vec::new())?;
+            }
             if forwarded(received.signo) {
                 self.tasks.values().for_each(|task| task.signal(received.signo));
             }
         }
+        Ok(())
     }
 
     /// Sleeps until something happens: on the link, or a signal.
@@ -223,6 +228,8 @@ impl Agent {
     }
 }
 
+const TERM: i32 = 15;
+
 /// What someone outside the job wants of it; the rest concerns this process only.
 fn forwarded(signo: i32) -> bool {
     const HUP: i32 = 1;
@@ -230,6 +237,5 @@ fn forwarded(signo: i32) -> bool {
     const QUIT: i32 = 3;
     const USR1: i32 = 10;
     const USR2: i32 = 12;
-    const TERM: i32 = 15;
     matches!(signo, HUP | INT | QUIT | USR1 | USR2 | TERM)
 }

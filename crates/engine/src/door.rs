@@ -175,6 +175,7 @@ impl Hall {
     async fn hear_agent(&self, from: &mut Receiver) -> Result<(), PeerError> {
         while let Some((message, _)) = from.next().await? {
             let task = match &message {
+                Message::Leaving if self.events.send(Event::AgentLeaves).await.is_ok() => continue,
                 Message::Started { task }
                 | Message::Exited { task, .. }
                 | Message::NotStarted { task, .. }

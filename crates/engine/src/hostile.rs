@@ -66,6 +66,30 @@ fn who_does_not_know_the_token_is_not_heard() {
     bed.ends();
 }
 
+/// The kubelet kills first and says why then: an end that it has brought about waits for that, but not for long.
+#[test]
+fn an_end_after_the_agent_was_told_to_leave_waits_for_a_reason() {
+    let killed = || Message::Exited { task: 0, end: End::Signal(15), usage: Usage::default() };
+    // Nobody says why.
+    let bed = Bed::new(1);
+    let (mut agent, mut shim) = running(&bed);
+    agent.link.send(&Message::Leaving, Vec::new()).unwrap();
+    agent.link.send(&killed(), Vec::new()).unwrap();
+    let begun = std::time::Instant::now();
+    assert_eq!(next(&mut shim).map(|(message, _)| message), Some(killed()));
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(3));
+    drop(shim);
+    bed.ends();
+    // It ended by itself.
+    let bed = Bed::new(1);
+    let (mut agent, mut shim) = running(&bed);
+    agent.link.send(&Message::Leaving, Vec::new()).unwrap();
+    agent.link.send(&exited(0, 0), Vec::new()).unwrap();
+    assert_eq!(next(&mut shim).map(|(message, _)| message), Some(exited(0, 0)));
+    drop(shim);
+    bed.ends();
+}
+
 #[test]
 fn nobody_takes_over_what_another_has_begun() {
     let bed = Bed::new(1);

@@ -68,6 +68,8 @@ pub enum Event {
     },
     Pod(Observed),
     FirstNode(Result<Option<String>, Refusal>),
+    /// It was told to leave, by somebody outside of the Pod.
+    AgentLeaves,
 }
 
 /// The state of one step on one node.
@@ -87,6 +89,10 @@ pub struct Hub<'a> {
     refusal: Option<Refusal>,
     failure: Option<Refusal>,
     leaving: Option<Refusal>,
+    /// The agent was told to leave, and the API server may have to say why.
+    agent_leaves: bool,
+    /// Until when ends wait for that.
+    held_until: Option<Instant>,
     notice: Option<String>,
     state: String,
     post_mortem: Option<Instant>,
@@ -117,6 +123,8 @@ impl<'a> Hub<'a> {
             refusal: None,
             failure: None,
             leaving: None,
+            agent_leaves: false,
+            held_until: None,
             notice: None,
             state: "waiting for the kubelet".to_owned(),
             post_mortem: None,
@@ -156,7 +164,7 @@ impl<'a> Hub<'a> {
     }
 
     fn deadline(&self) -> Instant {
-        match self.post_mortem {
+        match self.post_mortem.into_iter().chain(self.held_until).min() {
             Some(at) => at,
             None if self.agent_seen || self.refusal.is_some() => Instant::now() + Duration::from_secs(3600),
             None => self.start_deadline,
@@ -164,6 +172,13 @@ impl<'a> Hub<'a> {
     }
 
     fn expire(&mut self) {
+        let now = Instant::now();
+        if self.held_until.is_some_and(|until| now >= until) {
+            self.release(None);
+        }
+        if self.post_mortem.is_some_and(|until| now < until) {
+            return;
+        }
         if self.post_mortem.take().is_some() {
             let refusal = self.failure.take().unwrap_or_else(refuse::lost);
             self.refuse(refusal);
@@ -190,6 +205,7 @@ impl<'a> Hub<'a> {
             Event::AgentGone { broke } => self.agent_gone(broke),
             Event::Pod(observed) => self.observed(observed),
             Event::FirstNode(found) => self.first_node(found),
+            Event::AgentLeaves => self.agent_leaves = true,
         }
     }
 

@@ -126,7 +126,7 @@ async fn follow<F: Future<Output = ()>>(
 ) {
     let params = WatchParams::default().fields(&format!("metadata.name={}", created.name));
     let mut version = created.version.clone();
-    let mut judge = Judge { patience, waiting, pulling_since: None, last: String::new() };
+    let mut judge = Judge { pull_patience: patience, waiting, failed_pull: None, last: String::new() };
     let mut pause = Pause::new();
     loop {
         let mut retry_after = None;
@@ -137,7 +137,16 @@ async fn follow<F: Future<Output = ()>>(
             }
             Ok(stream) => {
                 pin_mut!(stream);
-                while let Ok(Some(event)) = timeout(SILENCE, stream.next()).await {
+                loop {
+                    let event = match timeout(judge.patience(), stream.next()).await {
+                        Ok(Some(event)) => event,
+                        Ok(None) => break,
+                        // The kubelet's pauses between its tries grow to minutes: nothing is told meanwhile.
+                        Err(_) => match judge.overdue() {
+                            Some(refusal) => return tell(Observed::Failed(refusal)).await,
+                            None => break,
+                        },
+                    };
                     let pod = match event {
                         Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => pod,
                         Ok(WatchEvent::Deleted(pod)) if of_ours(&pod, created) => {
@@ -180,10 +189,11 @@ fn deleted(created: &Created) -> Refusal {
 }
 
 struct Judge<'a> {
-    patience: Duration,
+    pull_patience: Duration,
     /// Whether the Pod has no sandbox yet.
     waiting: &'a Cell<bool>,
-    pulling_since: Option<Instant>,
+    /// Since when the pull fails, and how it failed last.
+    failed_pull: Option<(Instant, String)>,
     last: String,
 }
 
@@ -191,21 +201,34 @@ impl Judge<'_> {
     /// What is new in this version of the Pod.
     fn look(&mut self, pod: &Pod) -> Vec<Observed> {
         self.waiting.set(!verdict::has_sandbox(pod));
-        match judge(pod) {
+        let verdict = judge(pod);
+        let since = self.failed_pull.take().map(|(since, _)| since);
+        match verdict {
             Verdict::Trouble { message } => self.once(&message, Observed::Notice),
             Verdict::Wait { state } => self.once(&state, Observed::Phase),
             Verdict::Running => self.once("running", Observed::Phase),
             Verdict::PullRetry { message } => {
-                let since = *self.pulling_since.get_or_insert_with(Instant::now);
-                if since.elapsed() < self.patience {
-                    self.once(&message, Observed::Notice)
-                } else {
-                    vec![Observed::Failed(refuse::not_pulled(message))]
+                self.failed_pull = Some((since.unwrap_or_else(Instant::now), message.clone()));
+                match self.overdue() {
+                    Some(refusal) => vec![Observed::Failed(refusal)],
+                    None => self.once(&message, Observed::Notice),
                 }
             }
             Verdict::Leaving { message } => self.once(&message, |message| Observed::Leaving(refuse::left(message))),
             Verdict::Failed(refusal) => vec![Observed::Failed(refusal)],
         }
+    }
+
+    /// How long to wait for the next word of the API server.
+    fn patience(&self) -> Duration {
+        let left = |since: &Instant| self.pull_patience.saturating_sub(since.elapsed());
+        self.failed_pull.as_ref().map_or(SILENCE, |(since, _)| left(since).min(SILENCE))
+    }
+
+    /// A pull that has failed for too long.
+    fn overdue(&self) -> Option<Refusal> {
+        let (since, message) = self.failed_pull.as_ref()?;
+        (since.elapsed() >= self.pull_patience).then(|| refuse::not_pulled(message))
     }
 
     fn once(&mut self, text: &str, observed: impl Fn(String) -> Observed) -> Vec<Observed> {

@@ -20,6 +20,8 @@ pub struct Task {
     pub signalled: Option<i32>,
     /// What the agent has said of it.
     pub said: Said,
+    /// Its end, which waits until it is known who has brought it about.
+    pub held: Option<Message>,
     /// Its end is known, or decided.
     pub ended: bool,
     /// Its shim is gone.

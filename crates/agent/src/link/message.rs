@@ -105,6 +105,8 @@ pub enum Message {
         /// One line, without `spank-k8s: `.
         text: String,
     },
+    /// Agent → engine: from outside of the container it was told to end (SIGTERM); so are the tasks.
+    Leaving,
     /// Agent → engine: bytes that `kubectl logs` could not take, per task, at the end.
     LogLost {
         /// The local task.

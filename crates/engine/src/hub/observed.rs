@@ -23,6 +23,7 @@ impl Hub<'_> {
             }
             Observed::Leaving(refusal) => {
                 self.journal.write("leaving", &[("message", Value::from(refusal.message.as_str()))]);
+                self.release(Some(&refusal));
                 self.leaving = Some(refusal);
             }
             Observed::Failed(mut refusal) => {
@@ -37,6 +38,7 @@ impl Hub<'_> {
                     self.post_mortem = None;
                     self.refuse(refusal);
                 } else {
+                    self.release(Some(&refusal));
                     self.failure = Some(refusal);
                 }
             }

@@ -3,9 +3,10 @@
 //! Each thing once for each task: whoever has changed the agent could fill the node's log with it.
 
 use serde_json::Value;
-use slurm_k8s_agent::link::message::{End, Message};
+use slurm_k8s_agent::link::message::{End, Message, Refusal};
+use tokio::time::Instant;
 
-use super::Hub;
+use super::{Hub, POST_MORTEM};
 use crate::{cgroup, refusal};
 
 /// The longest line of the agent's that is passed on, in bytes.
@@ -31,11 +32,18 @@ impl Hub<'_> {
         let ends = matches!(message, Message::Exited { .. } | Message::NotStarted { .. });
         let Some(state) = self.tasks.get_mut(&task) else { return };
         state.ended |= ends;
-        match self.leaving.as_ref().filter(|_| ends) {
-            // Not the user's failure, and not Slurm's doing.
-            Some(refusal) if killed(&message) && state.signalled != Some(TERM) => {
+        // Not the user's failure, and not Slurm's doing.
+        let foreign = killed(&message) && state.signalled != Some(TERM);
+        let reason = self.leaving.as_ref().or(self.failure.as_ref().filter(|_| self.agent_leaves));
+        match reason.filter(|_| ends) {
+            Some(refusal) if foreign => {
                 self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
                 state.tell(Message::Refused(refusal.clone()));
+            }
+            // The kubelet kills first and tells the API server then.
+            None if foreign && self.agent_leaves => {
+                state.held = Some(message);
+                self.held_until = Some(Instant::now() + POST_MORTEM);
             }
             Some(refusal) => {
                 state.tell(Message::Notice { task, text: refusal.message.clone() });
@@ -46,6 +54,18 @@ impl Hub<'_> {
         let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
         if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
             agent.send(Message::Finish, Vec::new());
+        }
+    }
+
+    /// The ends that have waited for a reason go to their shims: with it, or as they are.
+    pub(super) fn release(&mut self, reason: Option<&Refusal>) {
+        self.held_until = None;
+        for state in self.tasks.values_mut() {
+            let Some(message) = state.held.take() else { continue };
+            if let Some(refusal) = reason {
+                self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+            }
+            state.tell(reason.map_or(message, |refusal| Message::Refused(refusal.clone())));
         }
     }
 
