@@ -34,7 +34,7 @@ fn findings_have_their_place_and_their_mend() {
             "#SBATCH -n1\n#K8S_IMAGE=busybox\n#K8S_WORKDIR=data",
             &[
                 "4:14: error: #K8S_WORKDIR: \"data\" is not an absolute path",
-                "hint: write the folder as the container has it, for example #K8S_WORKDIR=/data",
+                "hint: write the whole path as the container has it, for example #K8S_WORKDIR=/data",
             ],
         ),
         (
