@@ -36,7 +36,7 @@ fn each_refusal_names_the_line_and_the_mend() {
         (
             "#K8S_WORKDIR=data",
             "line 4: #K8S_WORKDIR: \"data\" is not an absolute path",
-            "write the folder as the container has it, for example #K8S_WORKDIR=/data",
+            "write the whole path as the container has it, for example #K8S_WORKDIR=/data",
         ),
         (
             "#K8S_MOUNTS=/etc:/x",

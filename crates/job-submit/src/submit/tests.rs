@@ -160,7 +160,7 @@ fn what_is_wrong_is_refused_with_a_line_and_a_mend_and_the_job_stays_as_it_is() 
         (
             variable,
             "SLURM_K8S_WORKDIR: \"data\" is not an absolute path",
-            "write the folder as the container has it, for example SLURM_K8S_WORKDIR=/data",
+            "write the whole path as the container has it, for example SLURM_K8S_WORKDIR=/data",
         ),
         (
             wide,
