@@ -1,5 +1,10 @@
 # What to run is here; how it is done is in `testbed/`, `tests/` and `crates/`.
-.PHONY: build demo test lint unit e2e bench soak clean
+.PHONY: build demo test lint unit e2e versions bench soak clean
+SHELL := bash
+# All tests run on this version of Slurm, on the others those that Slurm has a part in.
+SLURM := 22.05
+OTHERS := 24.11 26.05
+ON_EACH := differential errors gc gres lifecycle options pod resources runs settings signals terminal versions
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 build:
@@ -12,7 +17,7 @@ demo: build
 	@tests/demo.sh
 
 # All of it; the testbed stays up for the next time (`cargo testbed down` ends it).
-test: lint unit e2e
+test: lint unit e2e versions
 
 lint:
 	cargo fmt --all --check
@@ -20,11 +25,17 @@ lint:
 
 unit:
 	cargo test --quiet --workspace --exclude e2e
-	cargo test --quiet --package e2e --test pages
+	cargo test --quiet --package e2e --test pages --test support
 
+# `make e2e SLURM=24.11`: on that version only. What was run, and on what, goes to target/e2e/ for docs/support.md.
 e2e: build
-	@cargo testbed up
-	cargo test --package e2e --no-fail-fast
+	@cargo testbed up --slurm $(SLURM)
+	@mkdir -p target/e2e && cargo testbed status > target/e2e/$(SLURM).log
+	@set -o pipefail; cargo test --package e2e --no-fail-fast $(foreach file,$(if $(filter $(SLURM),$(OTHERS)),$(ON_EACH)),--test $(file)) 2>&1 \
+	  | tee --append target/e2e/$(SLURM).log
+
+versions: build
+	@for version in $(OTHERS); do $(MAKE) --no-print-directory e2e SLURM=$$version || exit 1; done
 
 # The figures of docs/performance.md, ours beside plain srun and kubectl.
 bench: build

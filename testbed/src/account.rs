@@ -1,5 +1,6 @@
 //! The site's ordinary users and groups, and the folders all hosts share.
 
+use crate::host::Host;
 use crate::paths;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -40,32 +41,33 @@ pub struct SystemUser {
 
 /// A package should have made this user.
 #[derive(Debug, thiserror::Error)]
-#[error("the user {name} is not in /etc/passwd")]
+#[error("the user {name} is not in /etc/passwd on {host}")]
 pub struct UnknownUser {
+    host: &'static str,
     name: String,
 }
 
-/// The user with this name on the machine.
-pub fn system(name: &str) -> Result<SystemUser, UnknownUser> {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+/// The user with this name on a host.
+pub fn system(host: Host, name: &str) -> Result<SystemUser, UnknownUser> {
+    let passwd = std::fs::read_to_string(host.path("/etc/passwd")).unwrap_or_default();
     let find = |line: &str| {
         let mut fields = line.strip_prefix(name)?.strip_prefix(':')?.split(':').skip(1);
         Some(SystemUser { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     };
-    passwd.lines().find_map(find).ok_or_else(|| UnknownUser { name: name.to_owned() })
+    passwd.lines().find_map(find).ok_or_else(|| UnknownUser { host: host.name, name: name.to_owned() })
 }
 
-/// The machine's account files with the site's users added: (path below the root, text).
-pub fn databases() -> Vec<(&'static str, String)> {
-    let base = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+/// The account files of the system below `root` with the site's users added: (path below the root, text).
+pub fn databases(root: &Path) -> Vec<(&'static str, String)> {
+    let base = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
     let users: Vec<(&str, u32)> = USERS.iter().map(|user| (user.name, user.uid)).collect();
     let groups: Vec<(&str, u32)> = USERS
         .iter()
         .flat_map(|user| std::iter::once((user.name, user.uid)).chain(user.groups.iter().copied()))
         .collect();
-    let mut passwd = without(&base("/etc/passwd"), &users);
-    let mut shadow = without(&base("/etc/shadow"), &users);
-    let mut group = without(&base("/etc/group"), &groups);
+    let mut passwd = without(&base("etc/passwd"), &users);
+    let mut shadow = without(&base("etc/shadow"), &users);
+    let mut group = without(&base("etc/group"), &groups);
     for user in USERS {
         let User { name, uid, .. } = user;
         passwd += &format!("{name}:x:{uid}:{uid}:{name}:/home/{name}:/bin/bash\n");

@@ -56,7 +56,7 @@ pub fn daemon() -> Daemon {
 
 /// Makes the data folder if need be, starts the daemon and lets slurmdbd in.
 pub fn bring_up() -> Result<(), DatabaseError> {
-    let SystemUser { uid, gid } = account::system("mysql")?;
+    let SystemUser { uid, gid } = account::system(CTL, "mysql")?;
     folder::make(CTL, "/run/mysqld", 0o755, uid, gid)?;
     folder::make(CTL, "/var/lib/mysql", 0o755, uid, gid)?;
     let made = paths::state("run/ctl/database-made");
@@ -72,7 +72,9 @@ pub fn bring_up() -> Result<(), DatabaseError> {
     }
     daemon.start()?;
     wait::until("the database", Duration::from_secs(60), &[daemon.log()], || Ok(ready()))?;
-    let sql = "CREATE USER IF NOT EXISTS slurm@localhost IDENTIFIED VIA unix_socket; \
+    // slurmdbd would make the database, and then fail by MariaDB 11.8.9: its client library takes no result with columns
+    // on a handle whose first connection was refused for want of the database.
+    let sql = "CREATE DATABASE IF NOT EXISTS slurm_acct_db; CREATE USER IF NOT EXISTS slurm@localhost IDENTIFIED VIA unix_socket; \
                GRANT ALL ON slurm_acct_db.* TO slurm@localhost";
     command::run(client(&["--execute", sql]))?;
     Ok(())

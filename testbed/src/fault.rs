@@ -16,8 +16,9 @@ use std::time::Duration;
 
 /// The file that fills the run file system.
 const FILL: &str = "/run/slurm-k8s/testbed-fill";
-/// Where containerd puts what it pulls.
-const PULLED: &str = "/var/lib/containerd/io.containerd.content.v1.content/ingest";
+/// Where containerd, which has a root of its own in each version, puts what it pulls.
+const PULLED: &str =
+    "$(sed -n 's/^root = \"\\(.*\\)\"/\\1/p' /etc/containerd/config.toml)/io.containerd.content.v1.content/ingest";
 /// Where each Pod has the folder of its logs.
 const LOGS: &str = "/var/log/pods";
 
@@ -83,7 +84,7 @@ enum Fault {
     Network,
     Reboot,
     Disk,
-    /// A folder on a file system that takes nothing more.
+    /// A folder, in the shell's words, on a file system that takes nothing more.
     Full(&'static str),
 }
 
@@ -130,7 +131,8 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
     let host = fault.host(host)?;
     if fault == Fault::Reboot && !start {
         // What starts with a machine, and all that it needs.
-        let ready = up::run(&Site::load()?).map_err(FaultError::Up)?;
+        let site = Site::load()?;
+        let ready = up::run(&site.slurm, site.nodes).map_err(FaultError::Up)?;
         println!("{} is up again{}", host.name, if ready { "" } else { ", not all of it ready" });
         return Ok(());
     }
@@ -162,13 +164,13 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
             println!("{} is off", host.name);
         }
         Fault::Full(path) if start => {
-            let full = ["--types=tmpfs", "--options=size=4k,nr_inodes=1", "tmpfs", path];
-            command::run(host.command("mount", full))?;
-            println!("{path} on {} takes nothing more", host.name);
+            let line = format!("mount --types=tmpfs --options=size=4k,nr_inodes=1 tmpfs {path}");
+            command::run(host.command("sh", ["-c", &line]))?;
+            println!("{name} on {}: nothing more can be written", host.name);
         }
         Fault::Full(path) => {
-            command::run(host.command("umount", [path]))?;
-            println!("{path} on {} has room again", host.name);
+            command::run(host.command("sh", ["-c", &format!("umount {path}")]))?;
+            println!("{name} on {}: there is room again", host.name);
         }
         Fault::Disk if start => {
             // dd ends with an error when the file system is full, which is the aim.

@@ -24,6 +24,7 @@ mod site;
 mod slurm;
 mod status;
 mod step;
+mod system;
 mod up;
 mod wait;
 
@@ -43,7 +44,7 @@ struct Arguments {
 enum Action {
     /// Bring everything up, or mend what is broken
     Up {
-        /// The Slurm version
+        /// The Slurm version: 22.05, 24.11 or 26.05; another one than before begins anew
         #[arg(long, default_value = "22.05")]
         slurm: String,
         /// How many compute nodes
@@ -83,6 +84,9 @@ enum Action {
         /// busybox, distroless, userland or hostile
         name: String,
     },
+    /// Print the folder of the system with this Slurm, making it if need be: its headers are in usr/include/slurm
+    #[command(hide = true)]
+    System { slurm: String },
     /// Break something on purpose
     Fault {
         /// apiserver, kubelet, containerd, registry, slurmd, slurmctld, network, disk, api-slow, api-error=CODE or
@@ -104,7 +108,7 @@ enum Action {
     ApiProxy,
     /// Hold a host's namespaces
     #[command(hide = true)]
-    Keeper { name: String },
+    Keeper { name: String, system: Option<std::path::PathBuf> },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,7 +136,7 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn Error>> {
     let all_well = match action {
         Action::Up { slurm, nodes } => {
             limits();
-            up::run(&site::Site { slurm, nodes: nodes.into() })?
+            up::run(&slurm, nodes.into())?
         }
         Action::Status => {
             let rows = status::rows(&site::Site::load()?);
@@ -147,6 +151,7 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn Error>> {
         Action::Exec { user, host, cwd, command } => match exec::run(&user, &host, cwd.as_deref(), &command)? {},
         Action::Logs { host, daemon } => logs::run(host.as_deref(), daemon.as_deref()).map(|()| true)?,
         Action::Image { name } => up::image(&name).map(|()| true)?,
+        Action::System { slurm } => up::system(&slurm).map(|()| true)?,
         Action::Fault { name, action } => {
             limits();
             fault::run(&name, action == Phase::Start).map(|()| true)?
@@ -157,7 +162,7 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn Error>> {
             left.is_empty()
         }
         Action::ApiProxy => match api_proxy::run()? {},
-        Action::Keeper { name } => match host::keeper::run(&name)? {},
+        Action::Keeper { name, system } => match host::keeper::run(&name, system.as_deref())? {},
     };
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -40,7 +40,7 @@ pub enum MungeError {
 
 /// Starts MUNGE on a host and waits until it signs.
 pub fn bring_up(host: Host) -> Result<(), MungeError> {
-    let SystemUser { uid, gid } = account::system("munge")?;
+    let SystemUser { uid, gid } = account::system(host, "munge")?;
     folder::make(host, "/etc/munge", 0o700, uid, gid)?;
     for (path, mode) in [("/run/munge", 0o755), ("/var/log/munge", 0o700), ("/var/lib/munge", 0o711)] {
         folder::make(host, path, mode, uid, gid)?;

@@ -5,14 +5,15 @@ use crate::kubernetes;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// What the testbed runs.
-const PACKAGES: &[&str] = &[
-    "busybox-static",
+/// What the testbed itself works with, on this machine.
+const TOOLS: &[&str] = &["busybox-static", "debootstrap", "openssl", "skopeo", "umoci"];
+
+/// What the hosts run, be it this machine's or that of another release of Debian.
+pub const OF_HOSTS: &[&str] = &[
     "ca-certificates",
     "containerd",
     "containernetworking-plugins",
     "curl",
-    "debootstrap",
     "docker-registry",
     "etcd-server",
     "iproute2",
@@ -21,10 +22,9 @@ const PACKAGES: &[&str] = &[
     "mariadb-client",
     "mariadb-server",
     "munge",
-    "openssl",
     "procps",
+    "python3",
     "runc",
-    "skopeo",
     "slurm-client",
     "slurm-wlm-basic-plugins",
     "slurm-wlm-mysql-plugin",
@@ -32,7 +32,6 @@ const PACKAGES: &[&str] = &[
     "slurmd",
     "slurmdbd",
     "slurmrestd",
-    "umoci",
     "util-linux",
 ];
 
@@ -104,11 +103,11 @@ fn check_go() -> Result<(), PackagesError> {
 /// The packages that are not installed.
 pub fn missing() -> Vec<&'static str> {
     let mut query = command::clean("dpkg-query");
-    query.args(["--show", "--showformat=${db:Status-Status} ${Package}\n"]).args(PACKAGES);
+    query.args(["--show", "--showformat=${db:Status-Status} ${Package}\n"]).args(TOOLS).args(OF_HOSTS);
     // It ends with an error when one is unknown, and lists the others all the same.
     let listed = query.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let installed: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
-    PACKAGES.iter().copied().filter(|name| !installed.contains(name)).collect()
+    TOOLS.iter().chain(OF_HOSTS).copied().filter(|name| !installed.contains(name)).collect()
 }
 
 /// Installs what is missing.

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Site {
     /// The Slurm version, as Debian's release has it.
     pub slurm: String,
+    /// The folder of the system that the hosts run.
+    pub system: PathBuf,
     /// How many compute nodes.
     pub nodes: usize,
 }
@@ -54,6 +56,12 @@ impl Site {
     pub fn load() -> Result<Self, SiteError> {
         let text = std::fs::read(file()).map_err(|_| SiteError::Absent)?;
         serde_json::from_slice(&text).map_err(|error| SiteError::File { path: file(), source: error.into() })
+    }
+
+    /// Whether the hosts of the last `up`, if there was one, run another system.
+    pub fn other_is_up(&self) -> bool {
+        // A record that an older version of this program wrote tells nothing of it.
+        file().exists() && Self::load().ok().is_none_or(|last| last.system != self.system)
     }
 
     /// Keeps it.

@@ -1,45 +1,36 @@
 //! Brings the testbed up, or mends it: each step looks first and does only what is missing.
 
-use crate::host::{ALL, keeper::KeeperError};
+use crate::host::{ALL, Host, keeper::KeeperError};
 use crate::product::{self, ProductError};
-use crate::site::{self, Site};
+use crate::site::{self, Lock, Site};
 use crate::step::step;
-use crate::{account, database, image, kubernetes, munge, network, packages, slurm, status};
+use crate::system::System;
+use crate::{account, database, down, image, kubernetes, munge, network, packages, slurm, status};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-/// What can't be had.
-#[derive(Debug, thiserror::Error)]
-pub enum WishError {
-    /// Another Slurm than Debian's.
-    #[error("Slurm {version}: not yet, this testbed brings up 22.05")]
-    Slurm {
-        /// The wish.
-        version: String,
-    },
-}
-
 /// Brings everything up and shows what is ready. Gives whether all of it is.
-pub fn run(site: &Site) -> Result<bool, Box<dyn Error>> {
+pub fn run(slurm: &str, nodes: usize) -> Result<bool, Box<dyn Error>> {
     let begin = Instant::now();
-    if site.slurm != "22.05" {
-        return Err(WishError::Slurm { version: site.slurm.clone() }.into());
-    }
+    let system = System::with_slurm(slurm)?;
+    let site = &Site { slurm: slurm.to_owned(), system: system.root(), nodes };
     packages::check_machine()?;
-    let _lock = site::lock(Duration::from_secs(600))?;
+    let _lock = lock(site)?;
     let missing = packages::missing();
     if missing.is_empty() {
         step("packages", packages::install)?;
     } else {
         step(&format!("packages ({})", missing.join(" ")), packages::install)?;
     }
+    system.bring_up()?;
     account::make_shared()?;
     site.save()?;
     let hosts = site.hosts();
     for unwanted in ALL.iter().filter(|host| !hosts.contains(host)) {
         unwanted.kill_all(Duration::from_secs(15))?;
     }
-    step("hosts", || hosts.iter().try_for_each(|host| host.bring_up().map(|_| ())).map_err(Box::<KeeperError>::new))?;
+    let bring_up = |host: &Host| host.bring_up(&site.system).map(|_| ());
+    step("hosts", || hosts.iter().try_for_each(bring_up).map_err(Box::<KeeperError>::new))?;
     step("network", || network::bring_up(&hosts))?;
     step("munge", || hosts.iter().try_for_each(|host| munge::bring_up(*host)))?;
     step("database", database::bring_up)?;
@@ -62,6 +53,18 @@ pub fn run(site: &Site) -> Result<bool, Box<dyn Error>> {
     Ok(rows.iter().all(|row| row.ready))
 }
 
+/// The testbed's lock, once there are no hosts with another system: these go, since what is theirs fits no other.
+fn lock(site: &Site) -> Result<Lock, Box<dyn Error>> {
+    loop {
+        let lock = site::lock(Duration::from_secs(600))?;
+        if !site.other_is_up() {
+            return Ok(lock);
+        }
+        drop(lock);
+        down::run()?;
+    }
+}
+
 /// Installs the product's present build and restarts slurmd when it must load a new plugin.
 pub fn install() -> Result<(), Box<dyn Error>> {
     let _lock = site::lock(Duration::from_secs(600))?;
@@ -75,6 +78,14 @@ pub fn install() -> Result<(), Box<dyn Error>> {
         step("slurmd with the new plugin", || product::restart_slurmd(&site))?;
     }
     product::start_gc(changed)?;
+    Ok(())
+}
+
+/// The folder of the system with this Slurm.
+pub fn system(slurm: &str) -> Result<(), Box<dyn Error>> {
+    let system = System::with_slurm(slurm)?;
+    system.bring_up()?;
+    println!("{}", system.root().display());
     Ok(())
 }
 

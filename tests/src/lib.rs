@@ -8,7 +8,9 @@ mod job;
 pub mod pages;
 pub mod process;
 pub mod registry;
+pub mod slurm;
 pub mod submit;
+pub mod support;
 
 pub use broken::{Away, Changed, Fault, alone};
 pub use job::Job;

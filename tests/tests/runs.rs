@@ -82,6 +82,21 @@ fn tasks_of_one_node_share_processes_and_memory() {
 }
 
 #[test]
+fn a_program_that_srun_sends_along_runs_in_the_pod() {
+    let folder = scratch("bcast");
+    let program = format!("{folder}/program");
+    let script = b"#!/bin/sh\ntest -e /.slurm-k8s/agent && echo $0 $1\nexit 4\n";
+    let _ = ALICE.run_with(&["tee", &program], script).ok();
+    let _ = ALICE.run(&["chmod", "+x", &program]).ok();
+    let (image, sent) = (in_image("busybox"), format!("{folder}/sent"));
+    let argv = ["srun", "-Q", "--mem=100M", &format!("--bcast={sent}"), &image, &program, "word"];
+    assert_eq!(ALICE.run(&argv).ended_with(4).text(), format!("{sent} word"));
+    // The Pod has its own /tmp.
+    let argv = ["srun", "-Q", "--mem=100M", "--bcast=/tmp/sent", &image, &program];
+    ALICE.run(&argv).fails(2, "cannot run `/tmp/sent'");
+}
+
+#[test]
 fn each_task_of_an_array_has_its_own_pod() {
     let folder = scratch("array");
     let script = "#!/bin/bash\necho $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID $(hostname)\n";

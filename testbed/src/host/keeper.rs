@@ -5,7 +5,7 @@ use crate::process::{self, Process};
 use crate::{command, paths, wait};
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ pub fn start_lan() -> Result<bool, KeeperError> {
     if lan().is_some() {
         return Ok(false);
     }
-    start("lan", &["--net"])?;
+    start("lan", &["--net"], None)?;
     Ok(true)
 }
 
@@ -79,14 +79,14 @@ impl Host {
         recorded(self.name).filter(|process| settled(process.pid, self.name))
     }
 
-    /// Makes the host's namespaces if they are not there. Processes left over from a former keeper are
+    /// Makes the host's namespaces, with this system, if they are not there. Processes left over from a former keeper are
     /// killed first: nothing could reach them any more. True when the host is new.
-    pub fn bring_up(self) -> Result<bool, KeeperError> {
+    pub fn bring_up(self, system: &Path) -> Result<bool, KeeperError> {
         if self.keeper().is_some() {
             return Ok(false);
         }
         self.kill_all(Duration::from_secs(10))?;
-        start(self.name, &["--mount", "--uts", "--net", "--propagation", "private"])?;
+        start(self.name, &["--mount", "--uts", "--net", "--propagation", "private"], Some(system))?;
         Ok(true)
     }
 
@@ -135,7 +135,7 @@ fn settled(pid: i32, name: &str) -> bool {
         .is_ok_and(|line| line.split('\0').next() == Some(&format!("{TITLE} {name}")))
 }
 
-fn start(name: &'static str, namespaces: &[&str]) -> Result<(), KeeperError> {
+fn start(name: &'static str, namespaces: &[&str], system: Option<&Path>) -> Result<(), KeeperError> {
     let failed = |source| KeeperError::Start { name, source };
     let log = paths::state("log").join(format!("{name}-keeper.log"));
     if let Some(folder) = log.parent() {
@@ -149,6 +149,7 @@ fn start(name: &'static str, namespaces: &[&str]) -> Result<(), KeeperError> {
         .arg("--")
         .arg(program)
         .args(["keeper", name])
+        .args(system)
         .current_dir("/")
         .stdout(output.try_clone().map_err(failed)?)
         .stderr(output)
@@ -175,9 +176,10 @@ fn start(name: &'static str, namespaces: &[&str]) -> Result<(), KeeperError> {
 
 /// What the keeper does inside its fresh namespaces: builds the root, then sleeps for ever.
 /// The sleeper is a program of the system, so that this one can be rebuilt meanwhile.
-pub fn run(name: &str) -> Result<Infallible, KeeperError> {
+pub fn run(name: &str, system: Option<&Path>) -> Result<Infallible, KeeperError> {
     if let Some(host) = Host::named(name) {
-        root::build(host).map_err(|source| KeeperError::Root { name: name.to_owned(), source })?;
+        root::build(host, system.unwrap_or(Path::new("/")))
+            .map_err(|source| KeeperError::Root { name: name.to_owned(), source })?;
     }
     let error = Command::new("/bin/sleep")
         .arg0(format!("{TITLE} {name}"))

@@ -1,4 +1,4 @@
-//! The root of a host: the machine's own system below, the host's changes above.
+//! The root of a host: a system below, the host's changes above.
 
 use super::Host;
 use crate::{account, paths};
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Folders that start empty on each host and lie on the real disk: (path, mode).
-/// The machine's own content there must not show, and some of it can't lie on an overlay.
+/// The system's own content there must not show, and some of it can't lie on an overlay.
 const OWN: &[(&str, u32)] = &[
     ("/tmp", 0o1777),
     ("/var/tmp", 0o1777),
@@ -77,14 +77,15 @@ pub enum RootError {
 }
 
 /// Builds the root and makes it this process's; runs in fresh mount, UTS and network namespaces.
-pub fn build(host: Host) -> Result<(), RootError> {
+pub fn build(host: Host, system: &Path) -> Result<(), RootError> {
     let root = host.state().join("root");
     let upper = host.state().join("upper");
     let work = host.state().join("work");
     for path in [&root, &upper, &work] {
         folder(path, 0o755)?;
     }
-    let options = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
+    let lower = system.display();
+    let options = format!("lowerdir={lower},upperdir={},workdir={}", upper.display(), work.display());
     attach("overlay", "overlay", &root, &options)?;
     kernel_views(&root)?;
     for (path, mode) in OWN {
@@ -100,7 +101,7 @@ pub fn build(host: Host) -> Result<(), RootError> {
     let hosts = format!("127.0.0.1 localhost\n{hosts}{} nas-hub.local\n", super::CTL.ip);
     file(&root.join("etc/hosts"), &hosts)?;
     file(&root.join("etc/hostname"), &format!("{}\n", host.name))?;
-    for (path, text) in account::databases() {
+    for (path, text) in account::databases(system) {
         file(&root.join(path), &text)?;
     }
     file(&root.join(paths::MARK), host.name)?;

@@ -1,7 +1,8 @@
-//! The container runtimes: Debian's containerd on the first compute node, one of containerd 2 on the others.
+//! The container runtimes: its Debian's own containerd on the first compute node, one of containerd 2 on the others.
 
 use super::files::Files;
 use super::node::NodeError;
+use crate::command;
 use crate::daemon::DaemonError;
 use crate::go_program::GoProgram;
 use crate::host::{Host, NODES};
@@ -53,9 +54,26 @@ pub fn start(files: &mut Files, host: Host, folder: &Path) -> Result<(), NodeErr
     Ok(())
 }
 
+/// Whether that of the host's own Debian reads the same configuration.
+fn debian_has_second(host: Host) -> bool {
+    // "containerd github.com/containerd/containerd 1.7.24~ds1 …"
+    let told = command::run(host.command("containerd", ["--version"])).unwrap_or_default();
+    let major = told.split_whitespace().nth(2).and_then(|version| version.split('.').next()?.parse().ok());
+    major.is_some_and(|major: u32| major >= 2)
+}
+
+/// The version that runs, if it answers.
+pub fn version(host: Host) -> Option<String> {
+    let told = command::run(host.command("ctr", ["--timeout=2s", "--namespace=k8s.io", "version"])).ok()?;
+    let (_, server) = told.split_once("Server:")?;
+    let version = server.lines().find_map(|line| line.trim().strip_prefix("Version:"))?.trim();
+    // Debian's tells of its packaging, a release begins with a v.
+    version.trim_start_matches('v').split(['~', '+']).next().map(ToOwned::to_owned)
+}
+
 /// Its file: ours, with the handler as a site appends it.
 fn configuration(host: Host) -> Result<String, NodeError> {
-    let (handler, own) = if is_second(host) {
+    let (handler, own) = if is_second(host) || debian_has_second(host) {
         ("deploy/containerd/version-3.toml", include_str!("../../kubernetes/containerd-2.toml"))
     } else {
         ("deploy/containerd/version-2.toml", include_str!("../../kubernetes/containerd.toml"))

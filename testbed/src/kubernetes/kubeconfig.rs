@@ -75,7 +75,7 @@ pub fn write(pki: &Pki, host: Host) -> Result<(), KubeconfigError> {
         write_plugins(pki, host, API_PORT)?;
     }
     if host == CTL {
-        let account::SystemUser { uid, gid } = account::system("slurm")?;
+        let account::SystemUser { uid, gid } = account::system(host, "slurm")?;
         host.write(GC, text(pki, "slurm-gc")?.as_bytes(), 0o600, uid, gid)?;
     }
     Ok(())

@@ -74,7 +74,7 @@ pub fn start_containerd(host: Host, folder: &Path) -> Result<(), NodeError> {
 pub fn await_containerd(host: Host) -> Result<(), NodeError> {
     let log = Daemon::new(host, "containerd", [""]).log();
     wait::until(&format!("containerd on {} ready", host.name), Duration::from_secs(30), &[log], || {
-        Ok(command::succeeds(host.command("ctr", ["--timeout=2s", "--namespace=k8s.io", "version"])))
+        Ok(containerd::version(host).is_some())
     })?;
     Ok(())
 }

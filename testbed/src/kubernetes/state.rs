@@ -1,6 +1,6 @@
 //! What of Kubernetes is ready.
 
-use super::{api_fault, control_plane, program};
+use super::{api_fault, containerd, control_plane, program};
 use crate::daemon::Daemon;
 use crate::host::{CTL, NODES};
 use crate::image;
@@ -27,8 +27,10 @@ pub fn status() -> Vec<Row> {
     rows.push(Row::new(CTL.name, "registry", ready, said(running, ready, image::REGISTRY)));
     let nodes = ready_nodes();
     for host in NODES.iter().filter(|host| host.keeper().is_some()) {
-        let containerd = Daemon::new(*host, "containerd", [""]).running();
-        rows.push(Row::new(host.name, "containerd", containerd, said(containerd, containerd, "runs")));
+        let running = Daemon::new(*host, "containerd", [""]).running();
+        let version = containerd::version(*host);
+        let ready = running && version.is_some();
+        rows.push(Row::new(host.name, "containerd", ready, said(running, ready, &version.unwrap_or_default())));
         let running = Daemon::new(*host, "kubelet", [""]).running();
         let ready = running && nodes.iter().any(|name| name == host.name);
         rows.push(Row::new(host.name, "kubelet", ready, said(running, ready, "the node is Ready")));

@@ -11,7 +11,6 @@ pub const CLUSTER: &str = "testbed";
 
 /// cgroup.conf.
 pub const CGROUP: &str = "CgroupPlugin=autodetect
-CgroupAutomount=no
 ConstrainCores=yes
 ConstrainRAMSpace=yes
 ";

@@ -63,7 +63,7 @@ fn log(host: Host, name: &str) -> PathBuf {
 
 /// Writes the configuration on all hosts. True when slurm.conf or the like changed somewhere.
 pub fn configure(site: &Site) -> Result<bool, SlurmError> {
-    let SystemUser { uid, gid } = account::system("slurm")?;
+    let SystemUser { uid, gid } = account::system(CTL, "slurm")?;
     let tracking = configuration::Tracking::of_this_machine();
     let files = [
         ("/etc/slurm/slurm.conf", configuration::slurm(site, &tracking)),
