@@ -7,6 +7,8 @@ use slurm_k8s_core::config::Config;
 use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::judge::{Submission, judge};
 use slurm_k8s_core::option::{JobOptions, OPTIONS, Origin, Value, mount, variable};
+use slurm_k8s_core::partition::{Partition, check};
+use slurm_k8s_core::script::request::Request;
 use slurm_k8s_core::script::{MOST_DIRECTIVES, form, has_body, late, sbatch};
 use slurm_k8s_core::{Place, account, grant::Grant, label, multi_prog as programs, policy};
 
@@ -41,6 +43,9 @@ pub fn options(data: &[u8]) {
 pub fn script(data: &[u8]) {
     let (arguments, _) = sbatch::arguments(data, 0);
     let (given, _) = sbatch::options(&arguments);
+    let request = Request::of(&arguments, &|_| None);
+    let partition = Partition::parse("PartitionName=cpu Default=YES MaxTime=60 MaxNodes=2 State=UP");
+    assert!(check(&request, partition.as_slice()).len() < 100);
     let config = Config::parse("policy.images = ['a*']").expect("a config");
     let nothing = |_: &str| None;
     let submission =

@@ -19,7 +19,8 @@ const LIBEXEC: &str = "/usr/libexec/slurm-k8s";
 const RUN: &str = "/run/slurm-k8s";
 
 /// The site's configuration; every other key has its default.
-const CONFIGURATION: &str = "cluster = \"testbed\"\n\n[pod]\nmounts = [\"/home\", \"/mnt/nas\"]\n";
+const CONFIGURATION: &str = "cluster = \"testbed\"\n\n[registry]\nplain_http = [\"nas-hub.local:5407\"]\n\n\
+                             [pod]\nmounts = [\"/home\", \"/mnt/nas\"]\n";
 
 /// Why the product could not be installed.
 #[derive(Debug, thiserror::Error)]

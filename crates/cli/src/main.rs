@@ -6,6 +6,7 @@ mod namespace;
 mod report;
 mod site;
 mod slurm;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ enum Command {
     /// Make users' own namespaces
     #[command(subcommand)]
     Namespace(namespace::Command),
+    /// Check batch scripts before they are submitted
+    Validate(validate::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -34,6 +37,10 @@ async fn main() -> ExitCode {
         Command::Namespace(command) => {
             namespace::run(&command).await.unwrap_or_else(|error| failed(&error, error.hint()))
         }
+        Command::Validate(arguments) => validate::run(&arguments).await.unwrap_or_else(|error| {
+            report::error(&error, error.hint());
+            validate::unusable()
+        }),
     }
 }
 

@@ -8,7 +8,6 @@ use slurm_k8s_core::finding::{self, Finding};
 use slurm_k8s_core::honour;
 use slurm_k8s_core::judge::{self, Judgement, Submission};
 use slurm_k8s_core::option::JobOptions;
-use slurm_k8s_core::script::{Line, LineKind, Lines};
 use slurm_k8s_slurm_sys::job_desc::JobDesc;
 
 use crate::site::Site;
@@ -58,7 +57,7 @@ pub fn submit(job: &mut JobDesc<'_>, site: &Site) -> Result<String, Refusal> {
         return Err(finding.into());
     }
     if job.het_component() == Some(0) && !judgement.options.is_switched_off() {
-        of_one_component(script)?;
+        judge::of_components(script).map_or(Ok(()), |finding| Err(Refusal::from(&finding)))?;
     }
     let notes = notes(&judgement);
     let options = judgement.options;
@@ -91,19 +90,6 @@ fn judge(job: &JobDesc<'_>, script: &[u8], given: &JobOptions, config: Option<&C
         variable: &|name| given::variable(job, name),
         config,
         uid: job.user_id(),
-    })
-}
-
-/// A heterogeneous job has one script and one environment: options hold for the whole of it, and lines that say something
-/// else for one component would be read by nobody.
-fn of_one_component(script: &[u8]) -> Result<(), Refusal> {
-    let other = |line: &Line<'_>| line.component > 0 && line.kind == LineKind::Comment;
-    let Some(line) = Lines::of(script).find(|line| other(line) && line.text.starts_with(b"#K8S_")) else {
-        return Ok(());
-    };
-    Err(Refusal {
-        cause: format!("line {}: #K8S_ lines are for the whole job, not for one component", line.number),
-        hint: Some("move it up, before the first #SBATCH hetjob".into()),
     })
 }
 

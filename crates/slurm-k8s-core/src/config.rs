@@ -38,6 +38,8 @@ pub struct Config {
     pub policy: Policy,
     /// What jobs must have.
     pub submit: Submit,
+    /// Registries, as validate asks them.
+    pub registry: Registries,
     /// Signals.
     pub signal: Signals,
     /// The node's log.
@@ -170,6 +172,14 @@ pub struct Submit {
     pub require: Vec<Requirement>,
 }
 
+/// `[registry]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registries {
+    /// `HOST[:PORT]` of those that speak HTTP without TLS.
+    pub plain_http: Vec<String>,
+}
+
 /// `[signal]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -238,6 +248,7 @@ impl Default for Config {
             gres: Gres::default(),
             policy: Policy::default(),
             submit: Submit::default(),
+            registry: Registries::default(),
             signal: Signals::default(),
             log: Log::default(),
             profiles: BTreeMap::new(),

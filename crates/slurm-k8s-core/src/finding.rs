@@ -57,7 +57,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    FORM = "script", Error, "sbatch takes no such script: it is empty, has no `#!`, bytes 0, a byte order mark or line breaks of DOS, or is too large.";
+    FORM = "script", Error, "sbatch takes no such script: it is empty, has no `#!`, bytes 0, a byte order mark or line breaks of DOS.";
     LINE = "line", Error, "A line begins like a directive and is none: unknown, misspelt, without `=`, with a quote that has no end, or with more than one value.";
     SBATCH = "sbatch", Error, "An option of ours in an `#SBATCH` line that sbatch does not take.";
     VALUE = "value", Error, "A value that the option does not take, in the script or in the environment.";
@@ -67,10 +67,19 @@ kinds! {
     PROFILE = "profile", Error, "A profile that the site does not have, or one without an image.";
     LIMIT = "limit", Error, "More cpus, memory or GPUs on a node than the profile allows.";
     REQUIRED = "required", Error, "Something that `submit.require` in the site's config asks for is missing.";
+    RESOURCES = "resources", Error, "`#SBATCH` lines ask for what the partition does not have, or Slurm says that it would refuse the job (`sbatch --test-only`).";
+    IMAGE_ABSENT = "image-absent", Error, "The registry has no such image. With `--check-image`.";
+    IMAGE_PLATFORM = "image-platform", Error, "The registry has the image, but not for this kind of machine. With `--check-image`.";
     COMMENT = "comment", Warning, "A comment that looks like a directive: `# K8S_IMAGE=…`, or with blanks in front.";
     LATE = "late", Warning, "A directive after the first command, where nothing reads it.";
     OVERRIDDEN = "overridden", Warning, "A directive that does not hold, since an `#SBATCH` line of the same script says something else.";
     NO_COMMAND = "no-command", Warning, "A script without any command.";
+    LARGE = "large", Warning, "The script has more than 4 MiB, which slurmctld takes only where the site allows it.";
+    PARTITION_STATE = "partition-state", Warning, "The partition is down or drained: the job would wait.";
+    IMAGE_LOGIN = "image-login", Warning, "The registry shows the image only to those who log in; the nodes perhaps can. With `--check-image`.";
+    IMAGE_UNKNOWN = "image-unknown", Warning, "The registry could not be asked: it is unreachable, or answers strangely. With `--check-image`.";
+    NO_CONFIG = "no-config", Warning, "There is no usable `k8s.toml` here, so nothing was held to the site's policy.";
+    NO_SLURM = "no-slurm", Note, "Slurm could not be asked about the resources.";
 }
 
 /// Something about a script.
@@ -91,6 +100,12 @@ impl Finding {
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.kind.severity == Severity::Error
+    }
+
+    /// By place; what has none comes last.
+    #[must_use]
+    pub fn order(&self) -> Place {
+        self.place.unwrap_or(Place { line: u32::MAX, column: u32::MAX })
     }
 }
 

@@ -195,7 +195,8 @@ fn is_host_like(part: &str) -> bool {
     part.contains(['.', ':']) || part == "localhost"
 }
 
-fn is_host(host: &str) -> bool {
+/// `HOST[:PORT]`.
+pub(crate) fn is_host(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => {
             let hexadecimal = address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');

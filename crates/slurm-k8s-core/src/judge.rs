@@ -6,8 +6,10 @@ use std::ffi::OsString;
 use crate::config::{Config, Requirement};
 use crate::finding::{self, Finding, Kind};
 use crate::limit::Amount;
-use crate::option::{Given, IMAGE, JobOptions, OptionError, Origin, PROFILE};
-use crate::script::{self, Directive, LineError};
+use crate::option::{Given, IMAGE, JobOptions, OptionError, Origin, PROFILE, SCRIPT};
+use crate::script::form::FormError;
+use crate::script::sbatch::SbatchError;
+use crate::script::{self, Directive, Line, LineError, LineKind, Lines};
 use crate::{Place, policy, profile, requirement};
 
 /// What is submitted.
@@ -69,7 +71,7 @@ pub fn judge(submission: &Submission<'_>) -> Judgement {
         let hint = Some("lines that begin with '#' are comments".to_owned());
         findings.push(Finding { kind: finding::NO_COMMAND, place: None, cause, hint });
     }
-    findings.sort_by_key(|finding| finding.place.unwrap_or(Place::new(usize::MAX, usize::MAX)));
+    findings.sort_by_key(Finding::order);
     Judgement { options, findings }
 }
 
@@ -113,6 +115,17 @@ pub fn of_requirement(config: &Config, has: impl Fn(Requirement) -> bool) -> Opt
     Some(Finding { kind: finding::REQUIRED, place: None, cause: missing.to_string(), hint: Some(missing.hint()) })
 }
 
+/// A heterogeneous job has one script and one environment: options hold for the whole of it, and lines that say something
+/// else for one component would be read by nobody.
+#[must_use]
+pub fn of_components(script: &[u8]) -> Option<Finding> {
+    let other = |line: &Line<'_>| line.component > 0 && line.kind == LineKind::Comment;
+    let line = Lines::of(script).find(|line| other(line) && line.text.starts_with(b"#K8S_"))?;
+    let cause = "#K8S_ lines are for the whole job, not for one component".to_owned();
+    let hint = Some("move it up, before the first #SBATCH hetjob".to_owned());
+    Some(Finding { kind: finding::LINE, place: Some(Place::new(line.number, 1)), cause, hint })
+}
+
 /// A directive that the same script overrules.
 fn overridden(line: &Directive<'_>, given: &JobOptions, directives: &JobOptions) -> Option<Finding> {
     let by = given.given(line.option.name).filter(|by| matches!(by.origin, Origin::Sbatch(_)))?;
@@ -135,7 +148,7 @@ fn overridden(line: &Directive<'_>, given: &JobOptions, directives: &JobOptions)
 
 /// Whether a file is run where the script has no command.
 fn runs_a_file(options: &JobOptions) -> bool {
-    options.values().any(|(spec, _)| spec.name == "k8s-script")
+    options.values().any(|(spec, _)| spec.name == SCRIPT)
 }
 
 /// A finding about a line.
@@ -146,6 +159,21 @@ pub fn of_line(place: Place, error: &LineError) -> Finding {
         LineError::Late { .. } => finding::LATE,
         _ => finding::LINE,
     };
+    Finding { kind, place: Some(place), cause: error.to_string(), hint: error.hint() }
+}
+
+/// A finding about the script as a whole.
+#[must_use]
+pub fn of_form(place: Place, error: FormError) -> Finding {
+    let kind = if matches!(error, FormError::Large { .. }) { finding::LARGE } else { finding::FORM };
+    Finding { kind, place: Some(place), cause: error.to_string(), hint: Some(error.hint().to_owned()) }
+}
+
+/// A finding about an option in an `#SBATCH` line.
+#[must_use]
+pub fn of_sbatch(place: Place, error: &SbatchError) -> Finding {
+    let value = matches!(error, SbatchError::Option(error) if error.given().is_some());
+    let kind = if value { finding::VALUE } else { finding::SBATCH };
     Finding { kind, place: Some(place), cause: error.to_string(), hint: error.hint() }
 }
 

@@ -20,6 +20,7 @@ pub mod message;
 pub mod multi_prog;
 pub mod name;
 pub mod option;
+pub mod partition;
 mod place;
 pub mod pod;
 pub mod policy;

@@ -69,6 +69,6 @@ mod tests {
         assert!(MESSAGES.is_sorted_by_key(|message| message.code));
         let refusal = refuse::start_error("a\nb\x1b[31m");
         assert_eq!(refusal.message, "the container runtime could not start the container: a b [31m");
-        assert_eq!(refuse::start_error(&"x".repeat(1000)).message.chars().count(), LONGEST);
+        assert_eq!(refuse::start_error("x".repeat(1000)).message.chars().count(), LONGEST);
     }
 }

@@ -12,6 +12,8 @@ use crate::rendezvous::VARIABLES;
 
 const MADE: &str = "<!-- Made from the tables in crates/slurm-k8s-core: UPDATE=1 cargo test -p slurm-k8s-core -->\n";
 
+const JSON: &str = "\n## `--json`\n\nOne document. `line` and `column` count from 1, columns in bytes; both are `null` for what is about the job as a whole. Kinds and fields stay as they are while `version` is 1; more of both may come.\n\n```json\n{\n  \"version\": 1,\n  \"files\": [\n    {\n      \"file\": \"job.sh\",\n      \"images\": [\"nas-hub.local:5407/tool:1\"],\n      \"errors\": 1,\n      \"warnings\": 0,\n      \"findings\": [\n        {\n          \"kind\": \"line\",\n          \"severity\": \"error\",\n          \"line\": 4,\n          \"column\": 1,\n          \"cause\": \"there is no #K8S_WROKDIR\",\n          \"hint\": \"did you mean #K8S_WORKDIR?\"\n        }\n      ]\n    }\n  ]\n}\n```\n";
+
 /// Every page: its file in `docs/reference` and its text.
 #[must_use]
 pub fn pages() -> [(&'static str, String); 8] {
@@ -127,10 +129,11 @@ fn environment() -> String {
 
 fn findings() -> String {
     let mut text = format!(
-        "{MADE}# What `slurm-k8s validate` finds\n\nThe same is checked when a job is submitted, as far as it can be known then. An error refuses the job; a warning does not. `--json` has the names in `kind`; they stay as they are.\n\n| kind | severity | what |\n|---|---|---|\n"
+        "{MADE}# What `slurm-k8s validate` finds\n\nWhat the script alone shows is checked again when it is submitted. An error refuses the job, a warning does not, and a note tells what could not be checked. The exit code is 0 without an error, 1 with one, and 2 if a file cannot be read.\n\n| kind | severity | what |\n|---|---|---|\n"
     );
     for kind in KINDS {
         let _ = writeln!(text, "| `{}` | {} | {} |", kind.id, kind.severity, kind.meaning);
     }
+    text.push_str(JSON);
     text
 }

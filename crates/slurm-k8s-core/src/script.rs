@@ -8,11 +8,13 @@
 //!
 //! Scripts are bytes. Only the head is read, each byte of it once.
 
+pub mod amount;
 mod directive;
 mod error;
 pub mod form;
 mod late;
 mod line;
+pub mod request;
 pub mod sbatch;
 mod word;
 
@@ -59,6 +61,15 @@ pub fn head(script: &[u8], component: usize) -> Head<'_> {
     }
     head.body = lines.find_body();
     head
+}
+
+/// Slurm takes no more (`MAX_HET_JOB_COMPS`).
+const MOST_COMPONENTS: usize = 128;
+
+/// How many components the job has by its script: 1, and one more for each `#SBATCH hetjob`.
+#[must_use]
+pub fn components(script: &[u8]) -> usize {
+    Lines::of(script).map(|line| line.component).max().map_or(1, |last| MOST_COMPONENTS.min(last + 1))
 }
 
 /// Whether there is a command, or only comments and blank lines.

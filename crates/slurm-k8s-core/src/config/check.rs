@@ -7,7 +7,7 @@ use super::Config;
 use crate::grant::CONTAINER_RUN_DIR;
 use crate::option::variable;
 use crate::shown::quoted;
-use crate::{duration, label, quantity, user_namespace};
+use crate::{duration, image, label, quantity, user_namespace};
 
 /// A value that cannot work.
 pub(super) struct Fault {
@@ -51,6 +51,9 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     durations(config)?;
     paths(config)?;
     gres(config)?;
+    if let Some(host) = config.registry.plain_http.iter().find(|host| !image::is_host(host)) {
+        return Err(fault("registry.plain_http", host, "is not HOST or HOST:PORT, such as nas-hub.local:5407"));
+    }
     if config.log.max_bytes < 4096 {
         return Err(fault("log.max_bytes", &config.log.max_bytes.to_string(), "is less than 4096"));
     }

@@ -211,6 +211,12 @@ pub const KEYS: &[Key] = &[
         "What the job of a Pod must ask Slurm for, on sbatch's command line or in `#SBATCH` lines; slurmctld refuses a job without it. `output` counts for batch scripts only.",
     ),
     key(
+        "registry.plain_http",
+        "list of HOST[:PORT]",
+        "[]",
+        "The registries that speak HTTP without TLS (`[\"nas-hub.local:5407\"]`), for `slurm-k8s validate --check-image`. The nodes' container runtime has its own list.",
+    ),
+    key(
         "signal.scope",
         "auto, task, tree",
         r#""auto""#,

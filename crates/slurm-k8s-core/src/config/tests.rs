@@ -86,6 +86,7 @@ fn errors_name_line_key_and_value() {
         ("[log]\nmax_bytes = 10", "line 2: log.max_bytes: \"10\" is less than 4096"),
         ("[log]\nkeep = -1", "line 2: keep: invalid value"),
         ("[gres]\ngpu = 'gpu'", "line 2: gres.gpu: \"gpu\" is not an extended resource"),
+        ("[registry]\nplain_http = ['http://a']", "line 2: registry.plain_http: \"http://a\" is not HOST or HOST:PORT"),
         ("[gres]\nvariables = ['A B']", "line 2: gres.variables: \"A B\" is not a variable's name"),
     ] {
         let error = error(text);

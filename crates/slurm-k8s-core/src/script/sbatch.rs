@@ -71,7 +71,8 @@ pub fn arguments(script: &[u8], component: usize) -> (Vec<Argument>, Vec<(Place,
             let rest = line.text.get(at..).unwrap_or_default();
             let place = Place::new(line.number, at + 1);
             match word::read(rest) {
-                Ok(word) if word.end > 0 => {
+                // Also an empty word in quotes ends the line for sbatch.
+                Ok(word) if !word.text.is_empty() => {
                     at += word.end;
                     arguments.push(Argument { place, text: word.text.into_owned() });
                 }

@@ -126,6 +126,7 @@ fn components_have_directives_of_their_own() {
         assert_eq!(head.body, Some(8));
     }
     assert!(head(script, 2).directives.is_empty());
+    assert_eq!((components(script), components(b"echo\n#SBATCH hetjob\n")), (3, 1));
 }
 
 #[test]
@@ -143,6 +144,7 @@ fn a_hostile_script_is_bounded() {
     let head = head(lines.as_bytes(), 0);
     assert_eq!(head.directives.len(), MOST_DIRECTIVES + 1);
     assert_eq!(head.faults, [(Place::new(201, 1), LineError::TooMany)]);
+    assert_eq!(components("#SBATCH hetjob\n".repeat(100_000).as_bytes()), 128);
     assert_eq!(late(["echo\n", &lines].concat().as_bytes()).len(), 20);
 }
 
