@@ -71,7 +71,7 @@ fn each_rule_holds_for_a_batch_script_and_its_steps() {
     let argv = ["sbatch", "--wait", "-w", "node1", "--k8s-batch=host", &output, &image_option, "--wrap", &script];
     let _ = ALICE.run(&argv).ok();
     let text = ALICE.run(&["cat", &format!("{folder}/out")]).ok().text();
-    assert!(text.contains("--k8s-namespace: kube-system is not among"), "{text}");
+    assert!(text.contains("kube-system is not among the namespaces"), "{text}");
     assert!(!text.contains("ended 0"), "{text}");
 }
 
