@@ -1,7 +1,7 @@
 //! The command that Slurm is about to run, changed in place.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 
 use slurm_k8s_core::{honour, multi_prog};
 use slurm_spank::SpankHandle;
@@ -50,17 +50,14 @@ fn announce(command: &[u8]) {
     unsafe { std::env::set_var(honour::COMMAND, std::ffi::OsStr::from_bytes(command)) };
 }
 
-/// The command that [`mark`] has taken away, if this step has one.
-fn marked(spank: &SpankHandle) -> Option<Vec<u8>> {
-    let command = spank.getenv_os(honour::COMMAND).ok()??;
-    let _ = spank.unsetenv(honour::COMMAND);
-    honour::is_shim(words().first()?).then(|| command.into_vec())
-}
-
-/// Puts the command back: this step is not for a Pod after all.
+/// Puts the command back, where [`mark`] has taken it away.
 pub fn unmark(spank: &SpankHandle) {
-    if let Some(command) = marked(spank) {
-        replace(0, &command);
+    let Ok(Some(command)) = spank.getenv_os(honour::COMMAND) else {
+        return;
+    };
+    let _ = spank.unsetenv(honour::COMMAND);
+    if words().first().is_some_and(|word| honour::is_shim(word)) {
+        replace(0, command.as_bytes());
     }
 }
 
@@ -93,10 +90,7 @@ fn is_name_of(name: &[u8], found: &[u8]) -> bool {
 /// Puts the shim in the command's place: in front of it where Slurm can, else instead of it. Returns the command's
 /// first word if that is no longer in the list.
 pub fn put_shim(spank: &SpankHandle, shim: &CStr) -> Option<Vec<u8>> {
-    if let Some(command) = marked(spank) {
-        replace(0, shim.to_bytes());
-        return Some(command);
-    }
+    unmark(spank);
     let words = words();
     if words.get(1).is_some_and(|config| multi_prog::is_through_shim(config)) {
         return None;

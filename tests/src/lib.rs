@@ -81,9 +81,14 @@ impl Ran {
     pub fn fails(&self, code: i32, text: &str) {
         let errors = self.errors();
         assert_eq!(self.code, Some(code), "{errors}");
-        assert!(errors.lines().any(|line| line.starts_with("spank-k8s: ") && line.contains(text)), "{errors}");
+        assert!(errors.lines().any(|line| is_ours(line) && line.contains(text)), "{errors}");
         nodes_are_up();
     }
+}
+
+/// A line of the plugin's, or one that slurmctld has sent.
+fn is_ours(line: &str) -> bool {
+    line.starts_with("spank-k8s: ") || line.contains(": error: spank-k8s: ")
 }
 
 impl At {

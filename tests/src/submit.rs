@@ -1,6 +1,6 @@
 //! Batch scripts for slurmctld to judge.
 
-use crate::{ALICE, At, Ran, image, scratch};
+use crate::{ALICE, At, Away, CTL, Ran, image, scratch, until};
 
 /// Succeeds in a Pod only.
 pub const IN_POD: &str = "test -e /.slurm-k8s/agent && echo in a Pod";
@@ -36,4 +36,33 @@ pub fn output(options: &[&str], script: &str) -> String {
     let text = ALICE.run(&["cat", &file]).text();
     assert_eq!(ran.code, Some(0), "{}\n{text}", ran.errors());
     text
+}
+
+/// slurmctld has no config of the site's, for as long as it lives, and leaves all that this decides to the node.
+#[must_use]
+#[derive(Debug)]
+pub struct Unasked(Option<Away>);
+
+impl Unasked {
+    /// Takes it away, and waits until slurmctld has looked.
+    pub fn start() -> Self {
+        let this = Self(Some(Away::take(CTL, "/etc/slurm/k8s.toml")));
+        until("slurmctld leaves it to the node", || judged().map_or(Ok(()), Err));
+        this
+    }
+}
+
+impl Drop for Unasked {
+    fn drop(&mut self) {
+        self.0 = None;
+        if !std::thread::panicking() {
+            until("slurmctld has its config again", || judged().map(|_| ()).ok_or_else(String::new));
+        }
+    }
+}
+
+/// What slurmctld says to something that only the site's config forbids.
+fn judged() -> Option<String> {
+    let ran = sbatch(ALICE, &["--test-only"], &script("#K8S_NETWORK=host"));
+    (ran.code != Some(0)).then(|| ran.errors())
 }

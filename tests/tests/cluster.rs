@@ -1,6 +1,7 @@
 //! What the cluster lets a node's identity do, and what it keeps from everybody else.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use e2e::submit::Unasked;
 use e2e::{ALICE, Changed, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
@@ -126,6 +127,7 @@ fn a_namespace_that_enforces_restricted_takes_the_jobs_pods() {
     let _ = ROOT.run_with(&["kubectl", "apply", "-f", "-"], role.as_bytes()).ok();
     let allow = |text: String| format!("{text}[policy]\nnamespaces = ['{namespace}']\n");
     let (_login, _node) = (Changed::edit(ROOT, CONFIG, allow), Changed::edit(NODE1, CONFIG, allow));
+    let _unasked = Unasked::start();
     let option = format!("--k8s-namespace={namespace}");
     // A new role takes a moment to hold.
     until("the job runs there", || {

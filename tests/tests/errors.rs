@@ -39,7 +39,7 @@ fn an_image_that_does_not_exist() {
 
 #[test]
 fn root_gets_no_pod() {
-    ROOT.run(&["srun", &in_image("busybox"), "true"]).fails(124, "root");
+    ROOT.run(&["srun", &in_image("busybox"), "true"]).fails(1, "root");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What users may ask of their Pod, and what they may not.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use e2e::submit::Unasked;
 use e2e::{ALICE, At, Changed, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, scratch, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
@@ -119,6 +120,7 @@ fn a_kept_pod_stays() {
 #[test]
 fn what_the_site_does_not_allow_is_refused_on_both_sides() {
     let _alone = alone();
+    let _unasked = Unasked::start();
     let image = in_image("busybox");
     for (option, named) in [
         ("--k8s-network=host", "--k8s-network"),
@@ -142,6 +144,7 @@ fn what_the_site_does_not_allow_is_refused_on_both_sides() {
 #[test]
 fn the_nodes_network_can_be_had_where_it_is_allowed() {
     let _alone = alone();
+    let _unasked = Unasked::start();
     // Pod Security "restricted" of the namespace forbids it, too: the message is Kubernetes'.
     let allow = |text: String| text + "[policy]\nhost_network = true\n";
     let (_login, _node) = (Changed::edit(ROOT, CONFIG, allow), Changed::edit(NODE1, CONFIG, allow));

@@ -1,6 +1,7 @@
 //! The site's policy holds on the node, whatever the submitting side was made to say.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use e2e::submit::Unasked;
 use e2e::{ALICE, At, Away, Changed, NODE1, ROOT, alone, image, in_image, scratch};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
@@ -29,6 +30,7 @@ fn without_the_plugin(at: At, options: &[(&str, &str)], command: &[&str]) -> e2e
 fn each_rule_holds_without_a_plugin_on_the_login_host() {
     let _alone = alone();
     let image = image("busybox");
+    let _unasked = Unasked::start();
     let _away = Away::take(ROOT, PLUGIN);
     // The node hears of the image this way: what follows is not refused for want of one.
     let in_pod = ["/bin/sh", "-c", "test -e /.slurm-k8s/agent && echo in a Pod"];
@@ -69,7 +71,7 @@ fn each_rule_holds_for_a_batch_script_and_its_steps() {
     let argv = ["sbatch", "--wait", "-w", "node1", "--k8s-batch=host", &output, &image_option, "--wrap", &script];
     let _ = ALICE.run(&argv).ok();
     let text = ALICE.run(&["cat", &format!("{folder}/out")]).ok().text();
-    assert!(text.contains("--k8s-namespace: kube-system is not among"), "{text}");
+    assert!(text.contains("kube-system is not among the namespaces"), "{text}");
     assert!(!text.contains("ended 0"), "{text}");
 }
 

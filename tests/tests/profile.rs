@@ -1,15 +1,17 @@
 //! What the admin puts together: profiles for `--k8s-profile`, and a template below every Pod.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use e2e::submit::Unasked;
 use e2e::{ALICE, Changed, NODE1, ROOT, Ran, alone, image, in_image};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 const TEMPLATE: &str = "/etc/slurm/k8s-pod.yaml";
 
-/// The config on the login host and on the first node with this behind it, which begins in `[pod]`.
-fn site(more: &str) -> (Changed, Changed) {
+/// The config on the login host and on the first node with this behind it, which begins in `[pod]`; slurmctld leaves it to
+/// them.
+fn site(more: &str) -> (Unasked, Changed, Changed) {
     let edit = |at| Changed::edit(at, CONFIG, |text| text + more);
-    (edit(ROOT), edit(NODE1))
+    (Unasked::start(), edit(ROOT), edit(NODE1))
 }
 
 fn on_node1(options: &[&str], line: &str) -> Ran {
@@ -65,6 +67,7 @@ fn a_profile_that_is_not_there_is_refused_on_both_sides() {
     let _alone = alone();
     let image = in_image("busybox");
     on_node1(&[&image, "--k8s-profile=small"], "true").fails(1, "hint: leave it out: this site has no profiles");
+    let _unasked = Unasked::start();
     let _login = Changed::edit(ROOT, CONFIG, |text| text + "[profiles.small]\npull = 'missing'\n");
     on_node1(&[&image, "--k8s-profile=smal"], "true").fails(1, "did you mean --k8s-profile=small?");
     on_node1(&["--k8s-profile=small"], "true").fails(1, "--k8s-image");

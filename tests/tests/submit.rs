@@ -134,7 +134,7 @@ fn command_line_beats_environment_beats_script() {
     let (variable, to) = (format!("SLURM_K8S_IMAGE={good}"), format!("--output={file}"));
     let _ = ALICE.run_with(&["env", &variable, "sbatch", "--wait", &to], asks.as_bytes()).ok();
     assert_eq!(ALICE.run(&["cat", &file]).ok().text(), expected);
-    assert_eq!(output(&["--k8s-image=none"], asks), "1");
+    assert_eq!(output(&["--k8s-image=none"], asks), "1 none");
 }
 
 #[test]

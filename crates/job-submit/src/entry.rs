@@ -1,6 +1,6 @@
 //! slurmctld's entry points. No panic crosses them.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -110,14 +110,26 @@ pub unsafe extern "C" fn job_submit(job: *mut c_void, _submitter: u32, message: 
         }
     };
     if !text.is_empty() && !message.is_null() {
-        // SAFETY: the caller's promise; `string` is of slurmctld's allocator, which frees it. What another plugin of
-        // JobSubmitPlugins has left there is given back first.
-        unsafe {
-            (host.xfree)(message.cast());
-            message.write(host.string(text.as_bytes()));
-        }
+        // SAFETY: the caller's promise.
+        unsafe { say(host, message, text) };
     }
     code
+}
+
+/// Puts a text where slurmctld looks for what to tell the user, below what another of `JobSubmitPlugins` has to say.
+///
+/// # Safety
+///
+/// `message` is null or a string of slurmctld's allocator, and nobody else uses it.
+unsafe fn say(host: &Host, message: *mut *mut c_char, text: String) {
+    // SAFETY: the caller's promise; what is put there is of slurmctld's allocator, which frees it.
+    unsafe {
+        let earlier = if (*message).is_null() { Vec::new() } else { CStr::from_ptr(*message).to_bytes().to_vec() };
+        let text =
+            if earlier.is_empty() { text.into_bytes() } else { [&earlier, &b"\n"[..], text.as_bytes()].concat() };
+        (host.xfree)(message.cast());
+        message.write(host.string(text));
+    }
 }
 
 /// slurmctld asks whether to change a job. What `scontrol update` can change is what Slurm is asked for; script,
@@ -128,4 +140,33 @@ pub unsafe extern "C" fn job_submit(job: *mut c_void, _submitter: u32, message: 
 #[unsafe(no_mangle)]
 pub extern "C" fn job_modify(_job: *mut c_void, _record: *mut c_void, _submitter: u32) -> c_int {
     SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use slurm_k8s_slurm_sys::fake::HOST;
+
+    use super::*;
+
+    #[test]
+    fn what_another_plugin_has_said_stays() {
+        let mut message: *mut c_char = std::ptr::null_mut();
+        for (text, expected) in [("ours", "ours"), ("more", "ours\nmore")] {
+            // SAFETY: `message` is null or of HOST's allocator, and this test's alone.
+            unsafe {
+                say(&HOST, &raw mut message, text.to_owned());
+                assert_eq!(CStr::from_ptr(message).to_str(), Ok(expected));
+            }
+        }
+        // SAFETY: as above.
+        unsafe { (HOST.xfree)((&raw mut message).cast()) };
+    }
+
+    #[test]
+    fn nothing_is_judged_where_slurm_is_not_known() {
+        let mut message: *mut c_char = std::ptr::null_mut();
+        // SAFETY: a null job is refused before it is looked at.
+        assert_eq!(unsafe { job_submit(std::ptr::null_mut(), 0, &raw mut message) }, ERROR);
+        assert_eq!((init(), fini(), plugin_version.load(Ordering::Relaxed)), (SUCCESS, SUCCESS, 0));
+    }
 }
