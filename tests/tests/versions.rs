@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use e2e::slurm::{Slurm, slurm};
-use e2e::{ALICE, Job, Ran, in_image, process, scratch};
+use e2e::{ALICE, Fault, Job, NODE1, accounting, alone, in_image, nodes_are_up, process, scratch, until};
 
 /// libslurm's number (slurm.h: `SLURM_API_VERSION`), the Slurm that has it, and how Slurm writes the plugin's version.
 const VERSIONS: &[(u8, Option<Slurm>, &str)] = &[
@@ -22,41 +22,47 @@ const VERSIONS: &[(u8, Option<Slurm>, &str)] = &[
     (99, None, "0.00.0"),
 ];
 
-/// To be loaded before libslurm: the plugin takes it for the one of another version.
+/// The plugin takes libslurm for the one of another version.
 const OTHER_LIBSLURM: &str = "#include <stdlib.h>
 long slurm_api_version(void) { return atol(getenv(\"LIBSLURM\")) << 16; }
 ";
 
-/// srun with that library, built on this machine and put where all hosts see it.
-struct Pretence(String);
+/// In slurmstepd the plugin's nth question fails: the first is that of its first hook, the second that of the next.
+const NO_CONTEXT: &str = "#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+int spank_context(void) {
+    static int asked;
+    int (*real)(void) = (int (*)(void))dlsym(RTLD_NEXT, \"spank_context\");
+    int fails = !strcmp(program_invocation_short_name, \"slurmstepd\") && ++asked == atoi(getenv(\"FAILS_AT\"));
+    return fails ? 0 : real();
+}
+";
 
-impl Pretence {
-    fn new() -> Self {
-        let (source, built) = ("libslurm.c", "libslurm.so");
-        let folder = std::env::temp_dir().join(format!("other-libslurm.{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(source), OTHER_LIBSLURM).unwrap();
-        let cc =
-            Command::new("cc").args(["-shared", "-fPIC", "-o", built, source]).current_dir(&folder).output().unwrap();
-        assert!(cc.status.success(), "{}", String::from_utf8_lossy(&cc.stderr));
-        let library = fs::read(folder.join(built)).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
-        let path = format!("{}/{built}", scratch("versions"));
-        let _ = ALICE.run_with(&["tee", &path], &library).ok();
-        Self(path)
-    }
-
-    fn srun(&self, number: u8) -> Ran {
-        let (preload, number) = (format!("LD_PRELOAD={}", self.0), format!("LIBSLURM={number}"));
-        ALICE.run(&["env", &preload, &number, "srun", "--mem=50M", &in_image("busybox"), "echo", "ran"])
-    }
+/// A library of this source, to be loaded before Slurm's: built on this machine and put where all hosts see it.
+fn preload(source: &str) -> String {
+    let folder = std::env::temp_dir().join(format!("preload.{}.{}", std::process::id(), source.len()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("source.c"), source).unwrap();
+    let cc = Command::new("cc").args(["-shared", "-fPIC", "-o", "library", "source.c"]).current_dir(&folder).output();
+    let cc = cc.unwrap();
+    assert!(cc.status.success(), "{}", String::from_utf8_lossy(&cc.stderr));
+    let library = fs::read(folder.join("library")).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    let path = format!("{}/library", scratch("versions"));
+    let _ = ALICE.run_with(&["tee", &path], &library).ok();
+    let _ = ALICE.run(&["chmod", "-R", "a+rX", path.trim_end_matches("/library")]).ok();
+    format!("LD_PRELOAD={path}")
 }
 
 #[test]
 fn a_slurm_that_the_plugin_was_not_made_for_refuses_it() {
-    let pretence = Pretence::new();
+    let preload = preload(OTHER_LIBSLURM);
     for (number, version, written) in VERSIONS {
-        let ran = pretence.srun(*number);
+        let other = format!("LIBSLURM={number}");
+        let ran = ALICE.run(&["env", &preload, &other, "srun", "--mem=50M", &in_image("busybox"), "echo", "ran"]);
         if *version == Some(slurm()) {
             assert_eq!(ran.ok().text(), "ran", "libslurm {number}");
             continue;
@@ -78,4 +84,57 @@ fn the_shim_is_in_front_of_the_command_or_where_slurm_cannot_in_its_place() {
     let expected = if slurm() >= Slurm(23, 11) { 2 } else { 1 };
     assert_eq!(words, expected, "{}", String::from_utf8_lossy(&line));
     job.ends_whole();
+}
+
+/// slurmd of node1, started by hand; the testbed's own runs again when the test ends.
+struct OtherSlurmd {
+    _own: Fault,
+}
+
+impl OtherSlurmd {
+    fn start(environment: &[&str]) -> Self {
+        let own = Fault::start("slurmd@node1");
+        // As a daemon: it leaves the testbed's command.
+        let _ = NODE1.run(&[&["env"], environment, &["slurmd"]].concat()).ok();
+        let other = Self { _own: own };
+        until("slurmd serves", || {
+            let ran = ALICE.run(&["sinfo", "-h", "-n", "node1", "-o", "%T"]);
+            (ran.text() == "idle").then_some(()).ok_or_else(|| ran.text())
+        });
+        other
+    }
+}
+
+impl Drop for OtherSlurmd {
+    fn drop(&mut self) {
+        let _ = NODE1.run(&["sh", "-c", "pid=$(cat /run/slurmd.pid) && kill $pid && tail --pid=$pid -f /dev/null"]);
+    }
+}
+
+#[test]
+fn a_plugin_that_cannot_begin_a_step_runs_nothing_on_the_host() {
+    let _alone = alone();
+    let preload = preload(NO_CONTEXT);
+    for (at, hook) in [("1", "init"), ("2", "init_post_opt")] {
+        let slurmd = OtherSlurmd::start(&[&preload, &format!("FAILS_AT={at}")]);
+        let folder = scratch("begin");
+        let out = format!("--output={folder}/out");
+        let argv =
+            ["sbatch", "--parsable", "--no-requeue", "-w", "node1", &out, &in_image("busybox"), "--wrap", "echo ran"];
+        let job = ALICE.run(&argv).ok().text();
+        let ended = accounting(&job);
+        assert!(!ALICE.run(&["cat", &format!("{folder}/out")]).text().contains("ran"), "{hook}: {ended}");
+        let state = || ALICE.run(&["sinfo", "-h", "-n", "node1", "-o", "%T"]).text();
+        if slurm() >= Slurm(25, 5) {
+            assert!(ended.starts_with(&format!("{job}|FAILED|")), "{hook}: {ended}");
+            assert!(!state().starts_with("drain"), "{hook}: {}", state());
+        } else {
+            // An older Slurm drains the node, whatever the plugin says.
+            until("the node is drained", || state().starts_with("drain").then_some(()).ok_or_else(state));
+        }
+        let log = NODE1.run(&["cat", "/var/log/slurm/slurmd.log"]).ok().text();
+        assert!(log.contains(&format!("spank_k8s.so: {hook}() failed with rc=")), "{hook}");
+        drop(slurmd);
+        nodes_are_up();
+    }
 }
