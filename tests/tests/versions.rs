@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use e2e::slurm::{Slurm, slurm};
-use e2e::{ALICE, Fault, Job, NODE1, accounting, alone, in_image, nodes_are_up, process, scratch, until};
+use e2e::{ALICE, Job, NODE1, ROOT, accounting, alone, in_image, nodes_are_up, process, scratch, until};
 
 /// libslurm's number (slurm.h: `SLURM_API_VERSION`), the Slurm that has it, and how Slurm writes the plugin's version.
 const VERSIONS: &[(u8, Option<Slurm>, &str)] = &[
@@ -31,19 +31,17 @@ long slurm_api_version(void) { return atol(getenv(\"LIBSLURM\")) << 16; }
 const NO_CONTEXT: &str = "#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 int spank_context(void) {
     static int asked;
     int (*real)(void) = (int (*)(void))dlsym(RTLD_NEXT, \"spank_context\");
-    int fails = !strcmp(program_invocation_short_name, \"slurmstepd\") && ++asked == atoi(getenv(\"FAILS_AT\"));
-    return fails ? 0 : real();
+    return !strcmp(program_invocation_short_name, \"slurmstepd\") && ++asked == NTH ? 0 : real();
 }
 ";
 
 /// A library of this source, to be loaded before Slurm's: built on this machine and put where all hosts see it.
-fn preload(source: &str) -> String {
-    let folder = std::env::temp_dir().join(format!("preload.{}.{}", std::process::id(), source.len()));
+fn library(name: &str, source: &str) -> String {
+    let folder = std::env::temp_dir().join(format!("{name}.{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("source.c"), source).unwrap();
     let cc = Command::new("cc").args(["-shared", "-fPIC", "-o", "library", "source.c"]).current_dir(&folder).output();
@@ -51,15 +49,33 @@ fn preload(source: &str) -> String {
     assert!(cc.status.success(), "{}", String::from_utf8_lossy(&cc.stderr));
     let library = fs::read(folder.join("library")).unwrap();
     fs::remove_dir_all(&folder).unwrap();
-    let path = format!("{}/library", scratch("versions"));
+    let path = format!("{}/library", scratch(name));
     let _ = ALICE.run_with(&["tee", &path], &library).ok();
     let _ = ALICE.run(&["chmod", "-R", "a+rX", path.trim_end_matches("/library")]).ok();
-    format!("LD_PRELOAD={path}")
+    path
 }
+
+/// The library in every program that node1 starts, for as long as it lives. Containers do not see it.
+struct InNode1;
+
+impl InNode1 {
+    fn load(path: &str) -> Self {
+        let _ = NODE1.run_with(&["tee", PRELOAD], path.as_bytes()).ok();
+        Self
+    }
+}
+
+impl Drop for InNode1 {
+    fn drop(&mut self) {
+        let _ = NODE1.run(&["rm", "-f", PRELOAD]);
+    }
+}
+
+const PRELOAD: &str = "/etc/ld.so.preload";
 
 #[test]
 fn a_slurm_that_the_plugin_was_not_made_for_refuses_it() {
-    let preload = preload(OTHER_LIBSLURM);
+    let preload = format!("LD_PRELOAD={}", library("versions", OTHER_LIBSLURM));
     for (number, version, written) in VERSIONS {
         let other = format!("LIBSLURM={number}");
         let ran = ALICE.run(&["env", &preload, &other, "srun", "--mem=50M", &in_image("busybox"), "echo", "ran"]);
@@ -86,55 +102,29 @@ fn the_shim_is_in_front_of_the_command_or_where_slurm_cannot_in_its_place() {
     job.ends_whole();
 }
 
-/// slurmd of node1, started by hand; the testbed's own runs again when the test ends.
-struct OtherSlurmd {
-    _own: Fault,
-}
-
-impl OtherSlurmd {
-    fn start(environment: &[&str]) -> Self {
-        let own = Fault::start("slurmd@node1");
-        // As a daemon: it leaves the testbed's command.
-        let _ = NODE1.run(&[&["env"], environment, &["slurmd"]].concat()).ok();
-        let other = Self { _own: own };
-        until("slurmd serves", || {
-            let ran = ALICE.run(&["sinfo", "-h", "-n", "node1", "-o", "%T"]);
-            (ran.text() == "idle").then_some(()).ok_or_else(|| ran.text())
-        });
-        other
-    }
-}
-
-impl Drop for OtherSlurmd {
-    fn drop(&mut self) {
-        let _ = NODE1.run(&["sh", "-c", "pid=$(cat /run/slurmd.pid) && kill $pid && tail --pid=$pid -f /dev/null"]);
-    }
-}
-
 #[test]
 fn a_plugin_that_cannot_begin_a_step_runs_nothing_on_the_host() {
     let _alone = alone();
-    let preload = preload(NO_CONTEXT);
-    for (at, hook) in [("1", "init"), ("2", "init_post_opt")] {
-        let slurmd = OtherSlurmd::start(&[&preload, &format!("FAILS_AT={at}")]);
+    for (nth, hook) in [(1, "init"), (2, "init_post_opt")] {
+        let library = library(hook, &NO_CONTEXT.replace("NTH", &nth.to_string()));
+        let loaded = InNode1::load(&library);
         let folder = scratch("begin");
         let out = format!("--output={folder}/out");
-        let argv =
-            ["sbatch", "--parsable", "--no-requeue", "-w", "node1", &out, &in_image("busybox"), "--wrap", "echo ran"];
-        let job = ALICE.run(&argv).ok().text();
+        let argv = ["sbatch", "--parsable", "--no-requeue", "-w", "node1", &out, &in_image("busybox")];
+        let job = ALICE.run(&[&argv[..], &["--wrap", "echo ran"]].concat()).ok().text();
         let ended = accounting(&job);
+        drop(loaded);
+        let log = NODE1.run(&["cat", "/var/log/slurm/slurmd.log"]).ok().text();
+        assert!(log.contains(&format!("spank_k8s.so: {hook}() failed with rc=")), "{hook}: {ended}");
         assert!(!ALICE.run(&["cat", &format!("{folder}/out")]).text().contains("ran"), "{hook}: {ended}");
-        let state = || ALICE.run(&["sinfo", "-h", "-n", "node1", "-o", "%T"]).text();
         if slurm() >= Slurm(25, 5) {
             assert!(ended.starts_with(&format!("{job}|FAILED|")), "{hook}: {ended}");
-            assert!(!state().starts_with("drain"), "{hook}: {}", state());
+            nodes_are_up();
         } else {
             // An older Slurm drains the node, whatever the plugin says.
+            let state = || ALICE.run(&["sinfo", "-h", "-n", "node1", "-o", "%T"]).text();
             until("the node is drained", || state().starts_with("drain").then_some(()).ok_or_else(state));
+            let _ = ROOT.run(&["scontrol", "update", "NodeName=node1", "State=resume"]).ok();
         }
-        let log = NODE1.run(&["cat", "/var/log/slurm/slurmd.log"]).ok().text();
-        assert!(log.contains(&format!("spank_k8s.so: {hook}() failed with rc=")), "{hook}");
-        drop(slurmd);
-        nodes_are_up();
     }
 }
