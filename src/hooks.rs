@@ -7,7 +7,7 @@ use std::error::Error;
 use std::ffi::{c_char, c_int, c_long, c_uint};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use slurm_spank::spank_sys::{spank_handle, spank_t};
+use slurm_spank::spank_sys::{spank_context, spank_context_S_CTX_REMOTE, spank_handle, spank_t};
 use slurm_spank::{Context, Plugin, SpankHandle};
 
 use crate::options::{self, Inherited};
@@ -25,9 +25,26 @@ pub static plugin_type: [u8; 6] = *b"spank\0";
 #[allow(non_upper_case_globals, missing_docs)]
 pub static plugin_version: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
+/// A step that cannot begin fails its job, where Slurm would else drain the node and try the next (`slurm_errno.h`,
+/// `ESPANK_JOB_FAILURE`; spank(8), from 25.05).
+const JOB_FAILURE: c_int = 3012;
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, missing_docs)]
+pub static slurm_spank_init_failure_mode: c_int = JOB_FAILURE;
+/// The first libslurm that knows it. To an older Slurm a positive code is success.
+const KNOWS_JOB_FAILURE: c_long = 43;
+
 unsafe extern "C" {
     /// The version of libslurm in the process (slurm.h): its libtool "current" in the upper 16 bits.
     safe fn slurm_api_version() -> c_long;
+}
+
+/// The code of a hook that runs as a step begins, among others.
+fn code_at_begin(code: c_int) -> c_int {
+    // SAFETY: spank.h: it has no parameters, and answers in every hook.
+    let in_step = unsafe { spank_context() } == spank_context_S_CTX_REMOTE;
+    let known = slurm_api_version() >> 16 >= KNOWS_JOB_FAILURE;
+    if code != 0 && in_step && known { JOB_FAILURE } else { code }
 }
 
 /// Runs inside dlopen(3). Slurm compares major and minor of `plugin_version` with its own; the SPANK interface is the
@@ -145,11 +162,14 @@ unsafe impl Plugin for SpankK8s {
 
 macro_rules! hook {
     ($entry:ident, $method:ident) => {
+        hook!($entry, $method, std::convert::identity);
+    };
+    ($entry:ident, $method:ident, $code:expr) => {
         #[unsafe(no_mangle)]
         #[allow(missing_docs)]
         pub extern "C" fn $entry(spank: spank_t, argc: c_int, argv: *const *const c_char) -> c_int {
             HANDLE.store(spank, Ordering::Relaxed);
-            slurm_spank::spank_callback_with_globals::<SpankK8s, _>(|plugin, options, _| {
+            let code = slurm_spank::spank_callback_with_globals::<SpankK8s, _>(|plugin, options, _| {
                 let mut handle = slurm_spank::init_spank_handle(spank, argc, argv, options);
                 // SAFETY: what Plugin's methods ask of their caller is what SPANK promises: one hook at a time, in
                 // the documented order, with a handle that lives as long as the call.
@@ -159,13 +179,14 @@ macro_rules! hook {
                         report::line(&error.to_string());
                     }
                 })
-            })
+            });
+            $code(code)
         }
     };
 }
 
 hook!(slurm_spank_init, init);
-hook!(slurm_spank_init_post_opt, init_post_opt);
+hook!(slurm_spank_init_post_opt, init_post_opt, code_at_begin);
 hook!(slurm_spank_local_user_init, local_user_init);
 hook!(slurm_spank_task_init, task_init);
 hook!(slurm_spank_exit, exit);

@@ -21,6 +21,7 @@ fn the_plugin_exports_only_the_hooks_it_uses() {
         [
             "slurm_spank_exit",
             "slurm_spank_init",
+            "slurm_spank_init_failure_mode",
             "slurm_spank_init_post_opt",
             "slurm_spank_local_user_init",
             "slurm_spank_task_init",

@@ -20,7 +20,8 @@ pub fn status() -> Vec<Row> {
     for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
         let running = Daemon::new(CTL, name, [""]).running();
         let ready = running && (name != "kube-apiserver" || control_plane::ready());
-        rows.push(Row::new(CTL.name, name, ready, said(running, ready, program::VERSION)));
+        let version = if name == "etcd" { "runs" } else { program::VERSION };
+        rows.push(Row::new(CTL.name, name, ready, said(running, ready, version)));
     }
     let running = Daemon::new(CTL, "registry", [""]).running();
     let ready = running && image::registry_ready();
