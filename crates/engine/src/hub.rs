@@ -174,7 +174,8 @@ impl<'a> Hub<'a> {
     fn expire(&mut self) {
         let now = Instant::now();
         if self.held_until.is_some_and(|until| now >= until) {
-            self.release(None);
+            let reason = self.failure.take();
+            self.release(reason.as_ref());
         }
         if self.post_mortem.is_some_and(|until| now < until) {
             return;

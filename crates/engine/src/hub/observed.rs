@@ -38,7 +38,7 @@ impl Hub<'_> {
                     self.post_mortem = None;
                     self.refuse(refusal);
                 } else {
-                    self.release(Some(&refusal));
+                    // A held end waits on: that the container has ended may be told before the reason for it.
                     self.failure = Some(refusal);
                 }
             }

@@ -34,8 +34,7 @@ impl Hub<'_> {
         state.ended |= ends;
         // Not the user's failure, and not Slurm's doing.
         let foreign = killed(&message) && state.signalled != Some(TERM);
-        let reason = self.leaving.as_ref().or(self.failure.as_ref().filter(|_| self.agent_leaves));
-        match reason.filter(|_| ends) {
+        match self.leaving.as_ref().filter(|_| ends) {
             Some(refusal) if foreign => {
                 self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
                 state.tell(Message::Refused(refusal.clone()));
