@@ -7,6 +7,36 @@ use e2e::{ALICE, At, Away, CTL, Changed, NODE1, ROOT, accounting, alone, image, 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 const PLUGIN: &str = "/etc/slurm/plugstack.conf.d/k8s.conf";
 
+/// A config of slurmctld's that refuses what its own takes, for as long as it lives.
+struct OtherConfig(Option<Changed>);
+
+impl OtherConfig {
+    fn set(change: impl FnOnce(String) -> String) -> Self {
+        let this = Self(Some(Changed::edit(CTL, CONFIG, change)));
+        until("slurmctld has read the config", || if takes() { Err("a job was taken".into()) } else { Ok(()) });
+        this
+    }
+}
+
+impl Drop for OtherConfig {
+    /// slurmctld looks once a second: until then it would refuse the next test's jobs.
+    fn drop(&mut self) {
+        self.0 = None;
+        if !std::thread::panicking() {
+            until("slurmctld has its own config", || if takes() { Ok(()) } else { Err("a job was refused".into()) });
+        }
+    }
+}
+
+fn takes() -> bool {
+    let ran = sbatch(ALICE, &["--hold"], &script(""));
+    let taken = ran.code == Some(0);
+    if taken {
+        let _ = ALICE.run(&["scancel", &ran.text()]).ok();
+    }
+    taken
+}
+
 #[test]
 fn the_command_line_and_the_environment_are_judged_without_a_plugin_on_the_login_host() {
     let _alone = alone();
@@ -27,11 +57,7 @@ fn the_command_line_and_the_environment_are_judged_without_a_plugin_on_the_login
 fn the_site_asks_for_what_a_job_must_have() {
     let _alone = alone();
     let require = |text: String| text + "[submit]\nrequire = ['time', 'mem']\n";
-    let _changed = Changed::edit(CTL, CONFIG, require);
-    until("slurmctld has read the config", || {
-        let ran = sbatch(ALICE, &["--hold"], &script(""));
-        if ran.code == Some(0) { Err(ALICE.run(&["scancel", &ran.text()]).errors()) } else { Ok(()) }
-    });
+    let _other = OtherConfig::set(require);
     let hint = "write #SBATCH --time=01:00:00 into the script, or --time=01:00:00 on the command line";
     let cause = "the job has no --time, which this site asks for";
     refused(&sbatch(ALICE, &[], &script("")), "sbatch", cause, hint);
@@ -46,11 +72,7 @@ fn the_site_asks_for_what_a_job_must_have() {
 #[test]
 fn a_broken_config_on_the_controller_refuses_pods_and_nothing_else() {
     let _alone = alone();
-    let _changed = Changed::edit(CTL, CONFIG, |text| text + "[kubernetes]\nnamespce = 'x'\n");
-    until("slurmctld has read the config", || {
-        let ran = sbatch(ALICE, &["--hold"], &script(""));
-        if ran.code == Some(0) { Err(ALICE.run(&["scancel", &ran.text()]).errors()) } else { Ok(()) }
-    });
+    let _other = OtherConfig::set(|text| text + "[kubernetes]\nnamespce = 'x'\n");
     let ran = sbatch(ALICE, &[], &script(""));
     assert!(ran.errors().contains("spank-k8s: /etc/slurm/k8s.toml on slurmctld's host: line"), "{}", ran.errors());
     assert!(ran.errors().contains("did you mean kubernetes.namespace?"), "{}", ran.errors());
