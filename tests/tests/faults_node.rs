@@ -81,7 +81,7 @@ fn a_node_short_of_memory_evicts_the_pod_and_the_job_is_told() {
         let _again = Restarted("kubelet@node1");
         let _changed = Changed::edit(NODE1, "/etc/kubernetes/kubelet.yaml", pressed);
         drop(Fault::start("kubelet@node1"));
-        job.failed(125, "the kubelet ended the Pod: Evicted: The node was low on resource: memory");
+        job.failed(125, "The node was low on resource: memory");
     }
     // Slurm decides who runs there, not a taint that Kubernetes takes away some time later.
     let _ = ALICE.run(&["srun", "-n1", "--mem=100M", "-w", "node1", &in_image("busybox"), "true"]).ok();

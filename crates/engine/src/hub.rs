@@ -181,8 +181,8 @@ impl<'a> Hub<'a> {
             return;
         }
         if self.post_mortem.take().is_some() {
-            let refusal = self.failure.take().unwrap_or_else(refuse::lost);
-            self.refuse(refusal);
+            let reason = self.leaving.take().or(self.failure.take());
+            self.refuse(reason.unwrap_or_else(refuse::lost));
         } else if !self.agent_seen && Instant::now() >= self.start_deadline {
             let timeout = || refuse::start_timeout(self.notice.as_ref().unwrap_or(&self.state));
             let refusal = self.failure.take().unwrap_or_else(timeout);

@@ -1,6 +1,6 @@
 //! What a Pod's status means for its job.
 
-use k8s_openapi::api::core::v1::{ContainerState, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerState, Pod, PodCondition, PodStatus};
 
 use crate::message::{Refusal, one_line, refuse};
 
@@ -57,7 +57,7 @@ pub fn judge(pod: &Pod) -> Verdict {
             "OOMKilled" => out_of_memory(pod),
             // The kubelet's reason for the whole Pod says more than the container's exit.
             _ if evicted => refused(status, true),
-            _ if pod.metadata.deletion_timestamp.is_some() => leaving(pod),
+            _ if is_leaving(pod) => leaving(pod),
             _ => Verdict::Failed(refuse::agent_ended(ended.exit_code)),
         };
     }
@@ -65,7 +65,7 @@ pub fn judge(pod: &Pod) -> Verdict {
         let ran = state.is_some_and(|state| state.running.is_some());
         return refused(status, ran);
     }
-    if pod.metadata.deletion_timestamp.is_some() {
+    if is_leaving(pod) {
         return leaving(pod);
     }
     if state.is_some_and(|state| state.running.is_some()) {
@@ -170,12 +170,20 @@ fn refused(status: &PodStatus, ran: bool) -> Verdict {
     })
 }
 
-/// Deleted, or evicted: the API server's eviction leaves a condition.
+/// Who evicts a Pod, be it the API server or the kubelet, leaves a condition. The kubelet's comes before the phase says it.
+fn disruption(pod: &Pod) -> Option<&PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.type_ == "DisruptionTarget" && c.status == "True")
+}
+
+fn is_leaving(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some() || disruption(pod).is_some()
+}
+
+/// Deleted, or evicted.
 fn leaving(pod: &Pod) -> Verdict {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let disrupted = conditions.into_iter().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
-    let text = disrupted.map_or_else(
+    let text = disruption(pod).map_or_else(
         || format!("the Pod {name} was deleted in Kubernetes"),
         |condition| {
             let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());

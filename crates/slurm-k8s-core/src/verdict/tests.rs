@@ -242,6 +242,20 @@ fn who_ends_the_pod_is_told() {
     assert_eq!(judge(&leaving), Verdict::Leaving { message });
 }
 
+/// The container is gone, and the phase is still that of a Pod that runs.
+#[test]
+fn the_kubelets_own_eviction_is_told_before_the_phase_says_it() {
+    let ended = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+    let job = json!({"name": "job", "image": REF, "imageID": "", "ready": false, "restartCount": 0, "state": ended});
+    let message = "The node was low on resource: memory.";
+    let condition =
+        json!({"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message});
+    let mut evicted = pod(&json!({"phase": "Running", "containerStatuses": [job], "conditions": [condition]}));
+    evicted.metadata.name = Some("slurm-job-7".into());
+    let message = format!("the Pod slurm-job-7 was evicted in Kubernetes: TerminationByKubelet: {message}");
+    assert_eq!(judge(&evicted), Verdict::Leaving { message });
+}
+
 #[test]
 fn a_broken_image_is_not_tried_again_but_a_full_disk_is() {
     let message = r#"failed to pull and unpack image "nas-hub.local:5407/tool:1": failed to extract layer sha256:1: archive/tar: invalid tar header: unknown"#;
