@@ -106,6 +106,8 @@ ProctrackType=proctrack/{proctrack}
 TaskPlugin={task}
 KillWait=5
 InactiveLimit=60
+# A number of no exit code's size: tests take a job's number out of what they compare.
+FirstJobId=1001
 SlurmdTimeout=60
 SlurmctldTimeout=60
 MessageTimeout=20
