@@ -78,7 +78,11 @@ impl Changed {
         let _ = at.run(&["cp", "-p", path, &good]).ok();
         // From here on it is put back, also when writing fails.
         let this = Self(at, path.to_owned());
-        let _ = at.run_with(&["tee", path], change(text + "\n").as_bytes()).ok();
+        // Renamed into its place: whoever reads it meanwhile reads a whole one.
+        let new = format!("{path}.new");
+        let _ = at.run(&["cp", "-p", path, &new]).ok();
+        let _ = at.run_with(&["tee", &new], change(text + "\n").as_bytes()).ok();
+        let _ = at.run(&["mv", &new, path]).ok();
         this
     }
 }

@@ -72,13 +72,13 @@ fn an_extern_step_and_an_interactive_one_get_no_pod() {
 
 #[test]
 fn steps_that_slurmstepd_makes_run_in_pods() {
+    let _alone = alone();
     // --stepmgr came with 24.05.
     if slurm() < Slurm(24, 5) {
         let ran = ALICE.run(&["sbatch", "--stepmgr", "--wrap", "true"]);
         assert!(ran.errors().contains("unrecognized option '--stepmgr'"), "{}", ran.errors());
         return;
     }
-    let _alone = alone();
     let _settings = Settings::with("PrologFlags=Contain\nSlurmctldParameters=enable_stepmgr");
     let script = "#!/bin/bash\nscontrol show job $SLURM_JOB_ID | grep -o StepMgrEnabled=Yes\nhostname\n\
                   srun hostname | sort\nsrun -n1 -N1 bash -c 'exit 3'\necho $?\n";
