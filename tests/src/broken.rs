@@ -1,16 +1,21 @@
 //! Things that are broken for a while, and mended when the test ends, however it ends.
 
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{At, testbed};
 
-static ALONE: Mutex<()> = Mutex::new(());
+static ALONE: RwLock<()> = RwLock::new(());
 
 /// Tests that break what others need take turns; each file of tests runs by itself anyway.
-pub fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
     // A failed test has mended what it broke.
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    ALONE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tests that break nothing run together, where others of their file break things.
+pub fn together() -> RwLockReadGuard<'static, ()> {
+    ALONE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A fault of the testbed's, for as long as it lives.

@@ -12,7 +12,7 @@ pub mod slurm;
 pub mod submit;
 pub mod support;
 
-pub use broken::{Away, Changed, Fault, alone};
+pub use broken::{Away, Changed, Fault, alone, together};
 pub use job::Job;
 
 use std::io::Write as _;

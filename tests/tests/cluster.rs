@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use e2e::submit::Unasked;
-use e2e::{ALICE, Changed, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, until};
+use e2e::{ALICE, Changed, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, together, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 const ROLE: &str = include_str!("../../deploy/node-role.yaml");
@@ -35,6 +35,7 @@ fn create(spec: &str, container: &str) -> Ran {
 
 #[test]
 fn a_stolen_node_identity_makes_only_jobs_pods_of_its_own_node() {
+    let _together = together();
     let _ = create("{}", "{}").ok();
     let secret = r#"{"env":[{"name":"A","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}}]}"#;
     for (spec, container, named) in [
@@ -62,6 +63,7 @@ fn a_stolen_node_identity_makes_only_jobs_pods_of_its_own_node() {
 
 #[test]
 fn a_stolen_node_identity_sees_and_does_nothing_else() {
+    let _together = together();
     for (verb, what, namespace) in [
         ("get", "secrets", "slurm-jobs"),
         ("get", "configmaps", "slurm-jobs"),

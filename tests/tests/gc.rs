@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use e2e::{ALICE, At, Fault, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, nodes_are_up, until};
+use e2e::{ALICE, At, Fault, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, nodes_are_up, together, until};
 
 /// The admin on the controller.
 const CTL: At = At { user: "root", host: "ctl" };
@@ -175,6 +175,7 @@ fn without_slurm_only_finished_pods_go() {
 
 #[test]
 fn its_identity_makes_no_pods_and_deletes_slurms_only() {
+    let _together = together();
     let as_gc = |verb: &[&str]| ROOT.run(&[&["kubectl", "--as=slurm-k8s:gc", "-n", "slurm-jobs"], verb].concat());
     for (verb, may) in [("delete", 0), ("list", 0), ("watch", 0), ("create", 1), ("patch", 1), ("get", 1)] {
         let ran = as_gc(&["auth", "can-i", verb, "pods"]);
@@ -190,6 +191,7 @@ fn its_identity_makes_no_pods_and_deletes_slurms_only() {
 
 #[test]
 fn what_is_missing_is_named() {
+    let _together = together();
     let ran = CTL.run(&["slurm-k8s", "gc", "--config=/no/k8s.toml"]).ended_with(1);
     assert!(ran.errors().starts_with("slurm-k8s: cannot read /no/k8s.toml: "), "{}", ran.errors());
     assert!(ran.errors().lines().nth(1).is_some_and(|line| line.starts_with("hint: ")), "{}", ran.errors());

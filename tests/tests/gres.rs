@@ -2,7 +2,7 @@
 //! here: Slurm counts links to /dev/null, Kubernetes an extended resource, and the variables are what a GPU runtime reads.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, Changed, NODE1, Ran, alone, in_image, no_pod_of, scratch, until};
+use e2e::{ALICE, Changed, NODE1, Ran, alone, in_image, no_pod_of, scratch, together, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 /// What the container was started with: the GPU runtime's word.
@@ -72,6 +72,7 @@ fn a_batch_script_has_its_jobs_gpus() {
 
 #[test]
 fn who_asks_for_none_gets_none() {
+    let _together = together();
     assert_eq!(on_node1(&[], RUNTIME).ok().text(), "NVIDIA_VISIBLE_DEVICES=void");
     assert_eq!(on_node1(&["--k8s-env=NVIDIA_VISIBLE_DEVICES=all"], RUNTIME).ok().text(), "NVIDIA_VISIBLE_DEVICES=void");
     let forged = format!(

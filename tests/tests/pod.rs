@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2e::submit::Unasked;
-use e2e::{ALICE, At, Changed, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, scratch, until};
+use e2e::{ALICE, At, Changed, NODE1, ROOT, Ran, alone, image, in_image, no_pod_of, scratch, together, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 const BOB: At = At { user: "bob", host: "login" };
@@ -15,6 +15,7 @@ fn in_pod(options: &[&str], line: &str) -> Ran {
 
 #[test]
 fn folders_and_files_of_the_users_are_mounted() {
+    let _together = together();
     let folder = scratch("mounts");
     let _ = ALICE
         .run(&["sh", "-c", &format!("echo one > {folder}/one; mkdir '{folder}/a:b'; echo two > '{folder}/a:b/two'")])
@@ -33,6 +34,7 @@ fn folders_and_files_of_the_users_are_mounted() {
 
 #[test]
 fn mounts_have_the_users_rights_not_roots() {
+    let _together = together();
     let _ = BOB.run(&["sh", "-c", "mkdir -p ~/private/open && chmod 0700 ~ ~/private && chmod 0755 ~/private/open && echo secret > ~/private/open/file"]).ok();
     in_pod(&["--k8s-mounts=/home/bob/private/open:/x"], "cat /x/file").fails(124, "/home/bob/private/open");
     let folder = scratch("links");
@@ -72,6 +74,7 @@ fn what_is_no_mount_is_refused_at_once() {
 
 #[test]
 fn the_home_folder_can_be_left_out() {
+    let _together = together();
     let script = "ls -d ~/. 2>/dev/null || echo no home; pwd";
     assert_eq!(in_pod(&["--k8s-workdir=/mnt/nas"], script).ok().text(), "/home/alice/.\n/mnt/nas");
     assert_eq!(in_pod(&["--no-k8s-mount-home", "--k8s-workdir=/mnt/nas"], script).ok().text(), "no home\n/mnt/nas");
@@ -79,6 +82,7 @@ fn the_home_folder_can_be_left_out() {
 
 #[test]
 fn variables_stand_above_slurms_and_the_images() {
+    let _together = together();
     let ran = in_pod(&["--k8s-env=A=1,B=x\\,y,HOME=/mnt/nas,C="], "echo $A $B $HOME [${C-unset}]");
     assert_eq!(ran.ok().text(), "1 x,y /mnt/nas []");
     let line = format!("PATH=$PATH:/from/the/host srun -Q {} --k8s-env=PATH sh -c 'echo $PATH'", in_image("busybox"));
@@ -87,6 +91,7 @@ fn variables_stand_above_slurms_and_the_images() {
 
 #[test]
 fn the_images_entrypoint_can_be_used() {
+    let _together = together();
     let image = in_image("distroless");
     assert_eq!(ALICE.run(&["srun", "-Q", &image, "--k8s-entrypoint", "exit", "9"]).code, Some(9));
     assert_eq!(ALICE.run(&["srun", "-Q", &image, "/app", "exit", "9"]).code, Some(9));
@@ -96,6 +101,7 @@ fn the_images_entrypoint_can_be_used() {
 
 #[test]
 fn the_root_can_be_read_only_and_shm_has_its_size() {
+    let _together = together();
     let ran = in_pod(&["--k8s-readonly"], "touch /tmp/ok /dev/shm/ok && ! touch /etc/no 2>/dev/null && echo held");
     assert_eq!(ran.ok().text(), "held");
     let size = "df --output=size -B1 /dev/shm | tail -n 1 | tr -d ' '";
@@ -105,6 +111,7 @@ fn the_root_can_be_read_only_and_shm_has_its_size() {
 
 #[test]
 fn a_kept_pod_stays() {
+    let _together = together();
     let ran = ALICE.run(&["srun", "-Q", "--k8s-keep", &in_image("busybox"), "sh", "-c", "echo $SLURM_JOB_ID"]).ok();
     let label = format!("job-id={}", ran.text());
     let get =
@@ -161,6 +168,7 @@ fn the_nodes_network_can_be_had_where_it_is_allowed() {
 
 #[test]
 fn a_user_cannot_widen_the_cores() {
+    let _together = together();
     let wider = "taskset -cp 0-63 $$ >/dev/null 2>&1; nproc; grep Cpus_allowed_list /proc/self/status";
     let plain = ALICE.run(&["srun", "-Q", "-w", "node1", "-n1", "-c1", "--mem=200M", "bash", "-c", wider]).ok();
     let pod = in_pod(&["-n1", "-c1"], wider).ok();

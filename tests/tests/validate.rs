@@ -1,7 +1,7 @@
 //! `slurm-k8s validate` as a user has it on the login host: each finding has its place, its cause and its mend.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use e2e::{ALICE, Away, Changed, Fault, ROOT, Ran, alone, image, scratch};
+use e2e::{ALICE, Away, Changed, Fault, ROOT, Ran, alone, image, scratch, together};
 use slurm_k8s_core::script::sbatch;
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
@@ -76,6 +76,7 @@ fn findings_have_their_place_and_their_mend() {
 
 #[test]
 fn warnings_refuse_nothing() {
+    let _together = together();
     let script = "#!/bin/bash\n# K8S_IMAGE=busybox\necho\n#K8S_IMAGE=busybox\n";
     let told = validate(script, &[]).ended_with(0).text();
     assert!(told.contains("<stdin>:2:1: warning: # K8S_IMAGE is a comment"), "{told}");
@@ -86,6 +87,7 @@ fn warnings_refuse_nothing() {
 
 #[test]
 fn files_and_json_are_as_documented() {
+    let _together = together();
     let folder = scratch("validate");
     let files = ["good.sh", "bad.sh"].map(|name| format!("{folder}/{name}"));
     let _ = ALICE.run_with(&["tee", &files[0]], b"#!/bin/sh\n#K8S_IMAGE=busybox\necho\n").ok();
@@ -138,6 +140,7 @@ fn what_the_site_limits_and_requires_is_told() {
 
 #[test]
 fn the_environment_counts_as_it_does_for_sbatch() {
+    let _together = together();
     let script = b"#!/bin/sh\n#K8S_WORKDIR=/x\necho\n";
     let variables = ["SLURM_K8S_IMAGE=busybox", "SLURM_K8S_IO=fast"];
     let with = |variables: &[&str]| {
@@ -178,6 +181,7 @@ fn a_registry_that_is_down_is_no_error_of_the_script() {
 
 #[test]
 fn slurm_is_asked_for_the_resources() {
+    let _together = together();
     let check = |lines: &str| {
         ALICE.run_with(&[CLI, "validate", "-"], format!("#!/bin/sh\n#K8S_IMAGE=busybox\n{lines}\necho\n").as_bytes())
     };
@@ -204,6 +208,7 @@ fn without_slurm_a_note_says_so() {
 /// The words of our reader are those of the real sbatch, which tells them when it is asked to.
 #[test]
 fn lines_are_read_as_sbatch_reads_them() {
+    let _together = together();
     for lines in [
         "#SBATCH --comment=a -n1 # --comment=b\n",
         "#SBATCH --comment='a b' --comment=\"c 'd'\"e\n",
