@@ -134,8 +134,9 @@ fn a_shell_is_a_shell() {
             screen.expect("\n");
             screen.expect("> ");
         }
-        screen.types("cat\r");
-        screen.expect("\n");
+        // What is typed before the shell gives the terminal away comes to cat without the end of its line.
+        screen.types("echo begun; cat\r");
+        screen.expect("begun\r\n");
         screen.types("one\r");
         screen.expect("one\r\none\r\n");
         screen.types("\x1a");
