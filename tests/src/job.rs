@@ -110,3 +110,26 @@ fn expected() -> Vec<u8> {
     let lines = (1..=40).map(|line| format!("line {line}\n")).chain((1..=20000).map(|number| format!("{number}\n")));
     lines.collect::<String>().into_bytes()
 }
+
+/// Waits until Slurm has finished a job, with all tasks of an array and all components; the highest exit code of theirs.
+pub(crate) fn end(job: &str) -> i32 {
+    const FINISHED: [&str; 8] =
+        ["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"];
+    let mut codes = Vec::new();
+    until("the job ends", || {
+        let text = ROOT.run(&["scontrol", "--oneliner", "show", "job", job]).ok().text();
+        let fields = |key: &'static str| text.split_whitespace().filter_map(move |word| word.strip_prefix(key));
+        codes = fields("ExitCode=").map(code).collect();
+        let mut states = fields("JobState=");
+        (!codes.is_empty() && states.all(|state| FINISHED.contains(&state))).then_some(()).ok_or_else(|| text.clone())
+    });
+    codes.into_iter().max().unwrap_or_default()
+}
+
+/// Of `code:signal`.
+fn code(text: &str) -> i32 {
+    match text.split_once(':') {
+        Some((code, "0")) => code.parse().unwrap_or(1),
+        _ => 1,
+    }
+}

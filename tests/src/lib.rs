@@ -137,6 +137,18 @@ impl At {
         let _ = writer.join();
         Ran { code: status.code(), stdout, stderr }
     }
+
+    /// Runs an `sbatch` there and waits for its job's end, whose code it has then, as with `--wait`: that one asks Slurm
+    /// after 2, 10 and 42 seconds only. Standard output is the job's number.
+    #[must_use]
+    pub fn batch(self, argv: &[&str], input: &str) -> Ran {
+        let words = argv.iter().flat_map(|word| [Some(*word), (*word == "sbatch").then_some("--parsable")]).flatten();
+        let mut ran = self.run_with(&words.collect::<Vec<_>>(), input.as_bytes());
+        if ran.code == Some(0) {
+            ran.code = Some(job::end(&ran.text()));
+        }
+        ran
+    }
 }
 
 fn testbed() -> PathBuf {

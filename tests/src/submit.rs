@@ -32,7 +32,7 @@ pub fn refused(ran: &Ran, command: &str, cause: &str, hint: &str) {
 pub fn output(options: &[&str], script: &str) -> String {
     let file = format!("{}/out", scratch("submit"));
     let to = format!("--output={file}");
-    let ran = ALICE.run_with(&[&["sbatch", "--wait", &to], options].concat(), script.as_bytes());
+    let ran = ALICE.batch(&[&["sbatch", &to], options].concat(), script);
     let text = ALICE.run(&["cat", &file]).text();
     assert_eq!(ran.code, Some(0), "{}\n{text}", ran.errors());
     text

@@ -270,10 +270,10 @@ fn sbatch(script: &str, image: Option<&str>) -> (String, String, String) {
     let path = format!("{folder}/job.sh");
     let _ = ALICE.run_with(&["tee", &path], script.as_bytes()).ok();
     let out = format!("--output={folder}/out");
-    let mut argv = vec!["sbatch", "--parsable", "--wait", "-w", "node2", "--mem=256M", &out];
+    let mut argv = vec!["sbatch", "-w", "node2", "--mem=256M", &out];
     argv.extend(image);
     argv.extend([path.as_str(), "one", "two three"]);
-    let job = ALICE.run(&argv).text();
+    let job = ALICE.batch(&argv, "").text();
     let mut output = String::new();
     until("the job's output file exists", || {
         let read = ALICE.run(&["cat", &format!("{folder}/out")]);

@@ -64,9 +64,9 @@ fn each_task_sees_its_own_by_the_containers_numbers() {
 fn a_batch_script_has_its_jobs_gpus() {
     let _alone = alone();
     let out = format!("{}/out", scratch("gpus"));
-    let argv = ["sbatch", "--wait", "-w", "node1", "--mem=100M", "--gres=gpu:2", "-o", &out, &in_image("userland")];
+    let argv = ["sbatch", "-w", "node1", "--mem=100M", "--gres=gpu:2", "-o", &out, &in_image("userland")];
     let script = format!("#!/bin/bash\n{RUNTIME}\necho $CUDA_VISIBLE_DEVICES\n");
-    let _ = ALICE.run_with(&argv, script.as_bytes()).ok();
+    let _ = ALICE.batch(&argv, &script).ok();
     assert_eq!(ALICE.run(&["cat", &out]).ok().text(), "NVIDIA_VISIBLE_DEVICES=0,1\n0,1");
 }
 

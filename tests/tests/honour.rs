@@ -49,8 +49,8 @@ fn nothing_ran(folder: &str) {
 fn batch(folder: &str, options: &[&str], script: &str) -> (Ran, String) {
     let to = format!("--output={folder}/out");
     let image = in_image("userland");
-    let argv = [&["sbatch", "--wait", "--no-requeue", "-w", "node1", &to, &image], options].concat();
-    let ran = ALICE.run_with(&argv, script.as_bytes());
+    let argv = [&["sbatch", "--no-requeue", "-w", "node1", &to, &image], options].concat();
+    let ran = ALICE.batch(&argv, script);
     (ran, ALICE.run(&["cat", &format!("{folder}/out")]).text())
 }
 
@@ -127,8 +127,8 @@ fn no_task_of_an_array_is_run() {
     let folder = scratch("honour");
     let to = format!("--output={folder}/out-%a");
     let image = in_image("userland");
-    let argv = ["sbatch", "--wait", "--no-requeue", "-w", "node1", "--mem=100M", "--array=1-3", &to, &image];
-    let ran = ALICE.run_with(&argv, format!("#!/bin/bash\n{}\n", trace(&folder)).as_bytes());
+    let argv = ["sbatch", "--no-requeue", "-w", "node1", "--mem=100M", "--array=1-3", &to, &image];
+    let ran = ALICE.batch(&argv, &format!("#!/bin/bash\n{}\n", trace(&folder)));
     assert_eq!(ran.code, Some(broken.code), "{}", ran.errors());
     for task in 1..=3 {
         let said = ALICE.run(&["cat", &format!("{folder}/out-{task}")]).ok().text();
@@ -167,8 +167,8 @@ fn other_jobs_run_there_as_always() {
         assert_eq!(ALICE.run(&["srun", "-w", "node1", "hostname"]).ok().text(), "node1");
         let folder = scratch("honour");
         let to = format!("--output={folder}/out");
-        let argv = ["sbatch", "--wait", "-w", "node1", &to, "--wrap", "hostname; srun hostname"];
-        let _ = ALICE.run(&argv).ok();
+        let argv = ["sbatch", "-w", "node1", &to, "--wrap", "hostname; srun hostname"];
+        let _ = ALICE.batch(&argv, "").ok();
         assert_eq!(ALICE.run(&["cat", &format!("{folder}/out")]).ok().text(), "node1\nnode1");
         let none = ALICE.run(&["srun", "-w", "node1", "--k8s-image=none", "hostname"]);
         assert_eq!(none.text(), "node1", "{}", none.errors());

@@ -26,15 +26,14 @@ fn no_export_loses_an_option_of_sbatch() {
     let export_file = format!("--export-file={file}");
     let image = in_image("busybox");
     let check = &|export: &str| {
-        let argv = ["sbatch", "--wait", "--output=/dev/null", "--mem=100M", &image, export];
-        let _ = ALICE.run(&[&argv[..], &["--wrap", IN_POD]].concat()).ok();
+        let argv = ["sbatch", "--output=/dev/null", "--mem=100M", &image, export];
+        let _ = ALICE.batch(&[&argv[..], &["--wrap", IN_POD]].concat(), "").ok();
         // The batch script stays on the host; the step inherits the image, and can do without it.
         let script = format!(
             "! {IN_POD} && /usr/bin/srun sh -c '{IN_POD}' && SLURM_K8S_IMAGE=none /usr/bin/srun /bin/sh -c '! {IN_POD}'"
         );
-        let _ = ALICE.run(&[&argv[..], &["--k8s-batch=host", "--wrap", &script]].concat()).ok();
+        let _ = ALICE.batch(&[&argv[..], &["--k8s-batch=host", "--wrap", &script]].concat(), "").ok();
     };
-    // `--wait` asks Slurm every few seconds only: all side by side.
     std::thread::scope(|scope| {
         for export in ["--export=ALL", "--export=NONE", "--export=HOME", "--export=A=1", &export_file] {
             scope.spawn(move || check(export));

@@ -68,8 +68,8 @@ fn each_rule_holds_for_a_batch_script_and_its_steps() {
     let script = format!("env {variables} srun -Q true; echo ended $?");
     let output = format!("--output={folder}/out");
     let image_option = format!("--k8s-image={image}");
-    let argv = ["sbatch", "--wait", "-w", "node1", "--k8s-batch=host", &output, &image_option, "--wrap", &script];
-    let _ = ALICE.run(&argv).ok();
+    let argv = ["sbatch", "-w", "node1", "--k8s-batch=host", &output, &image_option, "--wrap", &script];
+    let _ = ALICE.batch(&argv, "").ok();
     let text = ALICE.run(&["cat", &format!("{folder}/out")]).ok().text();
     assert!(text.contains("kube-system is not among the namespaces"), "{text}");
     assert!(!text.contains("ended 0"), "{text}");

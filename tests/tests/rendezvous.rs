@@ -91,8 +91,8 @@ fn a_command_that_ends_at_once_on_the_first_node_holds_up_no_other() {
 #[test]
 fn a_batch_script_starts_others_as_it_likes() {
     let out = format!("--output={}/out", scratch("meet"));
-    let argv = ["sbatch", "--wait", "--mem=100M", &out, &in_image("userland")];
-    let _ = ALICE.run_with(&argv, format!("#!/bin/bash\n{VARIABLES}\n").as_bytes()).ok();
+    let argv = ["sbatch", "--mem=100M", &out, &in_image("userland")];
+    let _ = ALICE.batch(&argv, &format!("#!/bin/bash\n{VARIABLES}\n")).ok();
     let file = out.strip_prefix("--output=").unwrap();
     assert_eq!(ALICE.run(&["cat", file]).ok().text(), "////");
 }

@@ -101,8 +101,8 @@ fn each_task_of_an_array_has_its_own_pod() {
     let folder = scratch("array");
     let script = "#!/bin/bash\necho $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID $(hostname)\n";
     let out = format!("--output={folder}/%A_%a");
-    let argv = ["sbatch", "--parsable", "--wait", "--array=1-3", "--mem=100M", &out, &in_image("userland")];
-    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    let argv = ["sbatch", "--array=1-3", "--mem=100M", &out, &in_image("userland")];
+    let job = ALICE.batch(&argv, script).ok().text();
     let texts =
         ALICE.run(&["sh", "-c", &format!("cat {folder}/{job}_1 {folder}/{job}_2 {folder}/{job}_3")]).ok().text();
     let mut hosts = Vec::new();
@@ -133,9 +133,8 @@ fn a_batch_script_on_the_host_runs_its_steps_on_two_nodes() {
     let script =
         "#!/bin/bash\nhostname\nsrun --label python3 -c 'import os; print(os.environ[\"SLURM_NODEID\"])' | sort\n";
     let out = format!("--output={folder}/out");
-    let argv =
-        ["sbatch", "--parsable", "--wait", "-N2", "-n2", "--mem=100M", &out, "--k8s-batch=host", &in_image("userland")];
-    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    let argv = ["sbatch", "-N2", "-n2", "--mem=100M", &out, "--k8s-batch=host", &in_image("userland")];
+    let job = ALICE.batch(&argv, script).ok().text();
     assert_eq!(ALICE.run(&["cat", &format!("{folder}/out")]).ok().text(), "node1\n0: 0\n1: 1", "job {job}");
 }
 
@@ -156,8 +155,7 @@ fn a_script_without_commands_runs_the_file_that_it_names() {
         let job = file("job", script);
         let output = format!("--output={folder}/out");
         let image = in_image("userland");
-        let ran =
-            ALICE.run(&["sbatch", "-Q", "--wait", "--mem=100M", &output, batch, &image, &option, &job, "a b", "c"]);
+        let ran = ALICE.batch(&["sbatch", "--mem=100M", &output, batch, &image, &option, &job, "a b", "c"], "");
         (ran.code, ALICE.run(&["cat", &format!("{folder}/out")]).text())
     };
     let empty = "#!/bin/bash\n#SBATCH -n1\n\n  # nothing to do here\n";
@@ -183,8 +181,8 @@ fn srun_in_a_script_in_a_pod_says_what_helps() {
     let folder = scratch("nested");
     let script = "#!/bin/bash\nsrun hostname\n";
     let out = format!("--output={folder}/out");
-    let argv = ["sbatch", "--parsable", "--wait", "--mem=100M", &out, &in_image("userland")];
-    let ran = ALICE.run_with(&argv, script.as_bytes());
+    let argv = ["sbatch", "--mem=100M", &out, &in_image("userland")];
+    let ran = ALICE.batch(&argv, script);
     let text = ALICE.run(&["cat", &format!("{folder}/out")]).ok().text();
     assert_eq!(ran.code, Some(127), "{text}");
     assert!(text.contains("--k8s-batch=host"), "{text}");

@@ -43,8 +43,8 @@ fn steps(job: &str) -> Vec<String> {
 
 fn sbatch(folder: &str, options: &[&str], script: &str) -> (String, String) {
     let out = format!("--output={folder}/out");
-    let argv = ["sbatch", "--parsable", "--wait", "--mem=100M", &out, &in_image("userland")];
-    let job = ALICE.run_with(&[&argv[..], options].concat(), script.as_bytes()).ok().text();
+    let argv = ["sbatch", "--mem=100M", &out, &in_image("userland")];
+    let job = ALICE.batch(&[&argv[..], options].concat(), script).ok().text();
     (job, ALICE.run(&["cat", &format!("{folder}/out")]).ok().text())
 }
 

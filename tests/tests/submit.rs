@@ -113,11 +113,11 @@ fn every_way_in_takes_the_image_from_the_script() {
     let file = format!("{}/out", scratch("submit"));
     let to = format!("--output={file}");
     let wrapped = format!("#K8S_IMAGE={}\n{IN_POD}", image("busybox"));
-    let _ = ALICE.run(&["sbatch", "--wait", &to, "--wrap", &wrapped]).ok();
+    let _ = ALICE.batch(&["sbatch", &to, "--wrap", &wrapped], "").ok();
     assert_eq!(ALICE.run(&["cat", &file]).ok().text(), "in a Pod");
     let folder = scratch("submit");
     let to = format!("--output={folder}/%a");
-    let _ = ALICE.run_with(&["sbatch", "--wait", "--array=1-2", &to], script("").as_bytes()).ok();
+    let _ = ALICE.batch(&["sbatch", "--array=1-2", &to], &script("")).ok();
     assert_eq!(ALICE.run(&["sh", "-c", &format!("cat {folder}/1 {folder}/2")]).ok().text(), "in a Pod\nin a Pod");
     // Het: the batch script is the first component's, and the lines hold for the whole.
     assert_eq!(output(&["-n1", ":", "-n1"], &script("")), "in a Pod");
@@ -132,7 +132,7 @@ fn command_line_beats_environment_beats_script() {
     assert_eq!(output(&[&format!("--k8s-image={good}")], asks), expected);
     let file = format!("{}/out", scratch("submit"));
     let (variable, to) = (format!("SLURM_K8S_IMAGE={good}"), format!("--output={file}"));
-    let _ = ALICE.run_with(&["env", &variable, "sbatch", "--wait", &to], asks.as_bytes()).ok();
+    let _ = ALICE.batch(&["env", &variable, "sbatch", &to], asks).ok();
     assert_eq!(ALICE.run(&["cat", &file]).ok().text(), expected);
     assert_eq!(output(&["--k8s-image=none"], asks), "1 none");
 }

@@ -77,7 +77,7 @@ fn a_broken_config_on_the_controller_refuses_pods_and_nothing_else() {
     assert!(ran.errors().contains("spank-k8s: /etc/slurm/k8s.toml on slurmctld's host: line"), "{}", ran.errors());
     assert!(ran.errors().contains("did you mean kubernetes.namespace?"), "{}", ran.errors());
     let _ = ALICE.run(&["srun", "true"]).ok();
-    let _ = ALICE.run(&["sbatch", "--wait", "--output=/dev/null", "--wrap", "true"]).ok();
+    let _ = ALICE.batch(&["sbatch", "--output=/dev/null", "--wrap", "true"], "").ok();
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn both_sides_judge_alike() {
             let file = format!("{}/out", scratch("alike"));
             let variables = [format!("SLURM_K8S_IMAGE={image}"), format!("SLURM_K8S_{option}={value}")];
             let to = format!("--output={file}");
-            let argv = ["sbatch", "--wait", "-w", "node1", "--mem=200M", &to, "--wrap", "true"];
+            let argv = ["sbatch", "-w", "node1", "--mem=200M", &to, "--wrap", "true"];
             let mut said = String::new();
             until("the strict side speaks", || {
                 let env = ["env", &variables[0], &variables[1]];
-                let ran = ALICE.run(&[&env[..], &argv].concat());
+                let ran = ALICE.batch(&[&env[..], &argv].concat(), "");
                 said = if strict_at.host == CTL.host { ran.errors() } else { ALICE.run(&["cat", &file]).text() };
                 let ours = said.lines().find_map(|line| line.split_once("spank-k8s: ").map(|(_, text)| text));
                 match ours.and_then(|line| line.split_once(": ")) {
