@@ -7,9 +7,9 @@ OTHERS := 24.11 26.05
 ON_EACH := differential errors honour lifecycle options pod runs settings signals slurmrestd submit submit_site terminal validate versions
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
+# One call of cargo for what shares a crate: each call has features of its own, and k8s-openapi is minutes.
 build:
-	@cargo build --release --package spank-k8s --package slurm-k8s-job-submit
-	@cargo build --release --package slurm-k8s
+	@cargo build --release --package spank-k8s --package slurm-k8s-job-submit --package slurm-k8s
 	@RUSTFLAGS="-C target-feature=+crt-static" cargo build $(STATIC) --package slurm-k8s-agent --package slurm-k8s-runtime
 
 demo: build
@@ -17,8 +17,7 @@ demo: build
 	@tests/demo.sh
 
 # All of it; the testbed stays up for the next time (`cargo testbed down` ends it).
-test: lint unit e2e
-	@$(MAKE) --no-print-directory e2e SLURM=24.11
+test: lint unit e2e versions
 
 lint:
 	cargo fmt --all --check
