@@ -81,7 +81,7 @@ pub fn handle() -> spank_t {
 /// The plugin in one process of Slurm.
 #[derive(Default)]
 struct SpankK8s {
-    /// In a client: what its job gives it.
+    /// In srun: what its job gives it.
     inherited: Inherited,
     /// In slurmstepd: the step's Pod.
     running: Option<Running>,
@@ -106,8 +106,12 @@ type Hook = Result<(), Box<dyn Error>>;
 unsafe impl Plugin for SpankK8s {
     fn init(&mut self, spank: &mut SpankHandle) -> Hook {
         match spank.context()? {
-            Context::Local | Context::Allocator => {
+            Context::Local => {
                 self.inherited = Inherited::take();
+                options::register(spank)?;
+            }
+            Context::Allocator => {
+                Inherited::forget();
                 options::register(spank)?;
             }
             Context::Remote => {

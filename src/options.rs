@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-use slurm_k8s_core::option::carried::{of_job, of_step};
+use slurm_k8s_core::option::carried::{FROM_ENVIRONMENT, in_job, of_job, of_step};
 use slurm_k8s_core::option::{JobOptions, Kind, OPTIONS, OptionError, OptionSpec, Origin, Value};
 use slurm_spank::{SpankError, SpankHandle, SpankOption};
 
@@ -33,7 +33,7 @@ fn names(spec: &OptionSpec) -> Vec<String> {
     std::iter::once(spec.name.to_owned()).chain(twin).collect()
 }
 
-/// What an `srun`, or an `sbatch` in a job, has from the job that it runs in: options by name.
+/// What an `srun` has from the job that it runs in: options by name.
 #[derive(Default)]
 pub struct Inherited(Vec<(String, OsString)>);
 
@@ -49,6 +49,25 @@ impl Inherited {
             Some((name, value))
         };
         Self(OPTIONS.iter().flat_map(names).filter_map(take).collect())
+    }
+
+    /// An `sbatch` or `salloc` in a job makes a job of its own, whose script has its own lines: what [`pass_on`] has put
+    /// into the environment for the surrounding one's steps is taken out. What the user has put there stays.
+    pub fn forget() {
+        let list = in_job(FROM_ENVIRONMENT);
+        let users = std::env::var(&list).unwrap_or_default();
+        let mut ours = vec![list];
+        for (name, value) in Self::take().0 {
+            ours.push(of_step(&name));
+            let spec = OPTIONS.iter().find(|spec| names(spec).contains(&name));
+            let spec = spec.filter(|spec| users.split(',').all(|user| user != spec.name));
+            let variable = spec.filter(|spec| std::env::var_os(spec.env).is_some_and(|now| now == value));
+            ours.extend(variable.map(|spec| spec.env.to_owned()));
+        }
+        for variable in ours {
+            // SAFETY: as in `take`.
+            unsafe { std::env::remove_var(variable) };
+        }
     }
 
     /// On the node it is in the step's environment.
@@ -108,5 +127,11 @@ pub fn pass_on(spank: &SpankHandle, options: &JobOptions) {
         if let Err(error) = spank.job_control_setenv(of_step(&name), &value, true) {
             log::debug!("--{name} is not in the job's SPANK environment: {error}");
         }
+    }
+    let users = options.of_environment();
+    if !users.is_empty()
+        && let Err(error) = spank.job_control_setenv(FROM_ENVIRONMENT, users, true)
+    {
+        log::debug!("{FROM_ENVIRONMENT} is not in the job's SPANK environment: {error}");
     }
 }

@@ -150,6 +150,36 @@ fn the_steps_of_a_script_on_the_host_have_what_its_lines_say() {
 }
 
 #[test]
+fn a_job_that_a_job_submits_is_a_job_of_its_own() {
+    let folder = scratch("chain");
+    let [outer, other] = ["userland", "busybox"].map(image);
+    for (name, line) in [("plain", String::new()), ("other", format!("#K8S_IMAGE={other}"))] {
+        let text = format!("#!/bin/sh\n{line}\n{IN_POD} || echo on the host\necho \"<$SLURM_K8S_IMAGE>\"\n");
+        let _ = ALICE.run_with(&["tee", &format!("{folder}/{name}.sh")], text.as_bytes()).ok();
+    }
+    let run = |before: &[&str], options: &[&str], lines: &str| {
+        let body = format!(
+            "#!/bin/bash\n{lines}\ncd {folder}\n\
+             for job in plain other; do sbatch --parsable --mem=100M -o $job $job.sh; done\n"
+        );
+        let to = format!("--output={folder}/jobs");
+        let _ = ALICE.batch(&[before, &["sbatch", "--mem=100M", &to], options].concat(), &body).ok();
+        let jobs = ALICE.run(&["cat", &format!("{folder}/jobs")]).ok().text();
+        let ends: Vec<_> = jobs.lines().map(accounting).collect();
+        assert!(ends.len() == 2 && ends.iter().all(|end| end.contains("COMPLETED")), "{jobs}\n{ends:?}");
+        ALICE.run(&["sh", "-c", &format!("cat {folder}/plain {folder}/other")]).ok().text()
+    };
+    let apart = format!("on the host\n<>\nin a Pod\n<{other}>");
+    let option = format!("--k8s-image={outer}");
+    assert_eq!(run(&[], &[&option, "--k8s-batch=host"], ""), apart);
+    assert_eq!(run(&[], &[], &format!("#K8S_IMAGE={outer}\n#K8S_BATCH=host")), apart);
+    // The user's environment goes on, and what it says for all jobs holds for these.
+    let variable = format!("SLURM_K8S_IMAGE={outer}");
+    let both = format!("in a Pod\n<{outer}>\nin a Pod\n<{outer}>");
+    assert_eq!(run(&["env", &variable], &["--k8s-batch=host"], ""), both);
+}
+
+#[test]
 fn the_job_sees_its_script_as_it_was_written() {
     let own = format!("#!/bin/bash -e\n#K8S_IMAGE={}\n# \u{e9}\ncat \"$0\"\n", image("userland"));
     assert_eq!(output(&[], &own), own.trim());

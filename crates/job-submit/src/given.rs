@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use slurm_k8s_core::option::carried::{self, of_job, of_step};
+use slurm_k8s_core::option::carried::{self, FROM_ENVIRONMENT, in_job, of_job, of_step};
 use slurm_k8s_core::option::{JobOptions, OptionError, Origin, Value};
 use slurm_k8s_slurm_sys::job_desc::JobDesc;
 
@@ -39,7 +39,11 @@ pub fn write(job: &mut JobDesc<'_>, options: &JobOptions) -> bool {
         let everywhere = [of_step(&name), of_job(&name), spec.env.to_owned()];
         everywhere.iter().all(|variable| job.set_variable(variable, value))
             && job.set_spank_variable(&of_step(&name), value)
-    })
+    }) && {
+        // sbatch's plugin knows which of those that it was given are the environment's.
+        let (users, list) = (options.of_environment(), in_job(FROM_ENVIRONMENT));
+        users.is_empty() || variable(job, &list).is_some() || job.set_variable(&list, users.as_bytes())
+    }
 }
 
 fn split(entry: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -110,6 +110,13 @@ impl JobOptions {
         first.map_or(Ok(()), |given| Err(OptionError::WithoutImage { given }))
     }
 
+    /// The names of those that the environment gives, with commas.
+    #[must_use]
+    pub fn of_environment(&self) -> String {
+        let names = self.0.iter().filter(|(_, set)| set.origin == Origin::Environment).map(|(name, _)| *name);
+        names.collect::<Vec<_>>().join(",")
+    }
+
     /// The option where it was given, for messages.
     #[must_use]
     pub fn given(&self, name: &str) -> Option<Given> {

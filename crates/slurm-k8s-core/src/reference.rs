@@ -31,7 +31,7 @@ pub fn pages() -> [(&'static str, String); 8] {
 
 fn options() -> String {
     let mut text = format!(
-        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line, with the `#SBATCH` lines, beats the environment, which beats the `#K8S_` lines of the script, which beat a profile (`--k8s-profile`), which beats the site's config. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
+        "{MADE}# Options of sbatch, srun and salloc\n\nThe command line, with the `#SBATCH` lines, beats the environment, which beats the `#K8S_` lines of the script, which beat a profile (`--k8s-profile`), which beats the site's config. An option of `sbatch` or `salloc` also holds for each `srun` in the job, which finds it in its environment; jobs that the job submits have their own. `#SBATCH` lines may have them too. A wrong value is refused before the job is submitted.\n"
     );
     for spec in OPTIONS {
         let name = spec.name;

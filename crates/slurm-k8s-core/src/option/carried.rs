@@ -3,6 +3,9 @@
 /// What stands in front of an option of this plugin's.
 const STEP: &str = "_SLURM_SPANK_OPTION_k8s_";
 
+/// A job's SPANK variable that names those of its options that came from the user's environment, with commas.
+pub const FROM_ENVIRONMENT: &str = "K8S_FROM_ENVIRONMENT";
+
 /// The variable in which Slurm sends an option to slurmstepd.
 #[must_use]
 pub fn of_step(name: &str) -> String {
@@ -12,7 +15,13 @@ pub fn of_step(name: &str) -> String {
 /// The variable in which Slurm gives an option of sbatch and salloc to the job.
 #[must_use]
 pub fn of_job(name: &str) -> String {
-    format!("SLURM_SPANK_{}", of_step(name))
+    in_job(&of_step(name))
+}
+
+/// The name that a job's SPANK variable has in the environment of its commands.
+#[must_use]
+pub fn in_job(variable: &str) -> String {
+    format!("SLURM_SPANK_{variable}")
 }
 
 /// The option's name in a variable of [`of_step`].
