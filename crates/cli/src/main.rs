@@ -2,6 +2,7 @@
 
 mod cluster;
 mod gc;
+mod man;
 mod namespace;
 mod report;
 mod site;
@@ -10,7 +11,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "slurm-k8s", version, about = "Slurm jobs in Kubernetes Pods", max_term_width = 120)]
@@ -23,6 +24,9 @@ struct Arguments {
 enum Command {
     /// Delete Pods that Slurm left behind
     Gc(gc::Arguments),
+    /// Write the man pages, for packages
+    #[command(hide = true)]
+    Man(man::Arguments),
     /// Make users' own namespaces
     #[command(subcommand)]
     Namespace(namespace::Command),
@@ -34,6 +38,9 @@ enum Command {
 async fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Gc(arguments) => gc::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint())),
+        Command::Man(arguments) => {
+            man::run(&arguments, Arguments::command()).unwrap_or_else(|error| failed(&error, None))
+        }
         Command::Namespace(command) => {
             namespace::run(&command).await.unwrap_or_else(|error| failed(&error, error.hint()))
         }
