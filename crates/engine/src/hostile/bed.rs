@@ -22,7 +22,7 @@ use crate::journal::Journal;
 use crate::rundir::RunDir;
 
 /// No wait of a test is longer.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_mins(5);
 const TOKEN: &str = "secret";
 const PEER: &str = "SPANK_K8S_TEST_PEER";
 
