@@ -9,13 +9,15 @@
 //!                                    the Pod is removed when the step ends
 //! ```
 //! `argv.rs` and `spool.rs` see to it that a node without this plugin cannot run what is meant for a Pod. `hooks.rs` has
-//! the entry points, `options.rs` the options, `report.rs` what is said and to whom.
+//! the entry points, `options.rs` the options, `results.rs` the folder of what a job leaves behind, `report.rs` what is said and
+//! to whom.
 
 mod argv;
 mod hooks;
 mod node;
 mod options;
 mod report;
+mod results;
 mod spool;
 mod step;
 mod submit;

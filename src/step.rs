@@ -13,7 +13,7 @@ use slurm_k8s_core::{option, profile, script};
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
 
-use crate::{argv, node, options, report, spool};
+use crate::{argv, node, options, report, results, spool};
 
 /// How long the end of a step may wait for the Pod's removal.
 const FINISH: Duration = Duration::from_secs(10);
@@ -36,6 +36,8 @@ pub struct Running {
     gpus: Gpus,
     /// What runs in the batch script's place.
     file: Option<PathBuf>,
+    /// What the first task tells the user before it starts.
+    note: Option<String>,
 }
 
 /// Sends the Pod. What is wrong is kept for the tasks: an error here would drain the node.
@@ -69,6 +71,7 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
     {
         return Some(refused(refuse::variable(SCRIPT_VARIABLE, error)));
     }
+    let note = results::leave_room(spank, &config);
     let file = options.script().filter(|_| step_id == BATCH && !has_commands(spank)).map(Path::to_owned);
     if step_id == BATCH && file.is_none() && options.batch().unwrap_or(config.pod.batch) == Batch::Host {
         return None;
@@ -85,7 +88,21 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
         gpus: step.gpus,
         options,
         file,
+        note,
     })
+}
+
+/// A variable of the step's environment.
+pub fn variable(spank: &SpankHandle, name: &str) -> Option<String> {
+    spank.getenv_lossy(name).ok().flatten()
+}
+
+/// The array job and the task in it.
+pub fn array(spank: &SpankHandle) -> Option<(u32, u32)> {
+    match (spank.job_array_id(), spank.job_array_task_id()) {
+        (Ok(job), Ok(task)) if job != 0 && task < 0xffff_fff0 => Some((job, task)),
+        _ => None,
+    }
 }
 
 /// Where slurmctld has put the shim into its first line.
@@ -111,6 +128,7 @@ fn refused(refusal: Refusal) -> Running {
         io: Io::Tee,
         gpus: Gpus::default(),
         file: None,
+        note: None,
     }
 }
 
@@ -123,17 +141,13 @@ fn describe(
 ) -> Result<Step, &'static str> {
     let mib = if step_id == BATCH { spank.job_alloc_mem() } else { spank.step_alloc_mem() };
     let cores = if step_id == BATCH { spank.job_alloc_cores() } else { spank.step_alloc_cores() };
-    let array = match (spank.job_array_id(), spank.job_array_task_id()) {
-        (Ok(job), Ok(task)) if job != 0 && task < 0xffff_fff0 => Some((job, task)),
-        _ => None,
-    };
     let script = if step_id == BATCH {
         let argv = spank.job_argv_os().map_err(|_| "script")?;
         argv.first().map(PathBuf::from)
     } else {
         None
     };
-    let variable = |name: &str| spank.getenv_lossy(name).ok().flatten();
+    let variable = |name: &str| variable(spank, name);
     let batch = step_id == BATCH;
     // In a heterogeneous job or step the first task is another component's, which this one knows nothing of.
     let het = variable("SLURM_HET_SIZE").is_some();
@@ -147,7 +161,7 @@ fn describe(
         node_index: spank.job_nodeid().map_err(|_| "node index")?,
         node: node_name().ok_or("node")?,
         tasks: spank.job_local_task_count().map_err(|_| "task count")?,
-        array,
+        array: array(spank),
         uid: spank.job_uid().map_err(|_| "user")?,
         gid: spank.job_gid().map_err(|_| "group")?,
         groups: spank.job_supplementary_gids().map_err(|_| "groups")?,
@@ -204,6 +218,9 @@ pub fn become_shim(running: &Running, spank: &SpankHandle) -> Result<(), ()> {
             unsafe { libc::_exit(i32::from(refusal.code)) }
         }
     };
+    if let Some(note) = running.note.as_ref().filter(|_| spank.task_global_id().is_ok_and(|task| task == 0)) {
+        report::message(note, None);
+    }
     let shim = CString::new(running.shim.as_os_str().as_bytes()).map_err(|_| ())?;
     let first = argv::put_shim(spank, &shim);
     number_gpus(running, spank);

@@ -22,6 +22,7 @@ mod process;
 pub mod proctrack;
 mod refusal;
 mod removal;
+pub mod results;
 mod retry_after;
 mod rundir;
 mod session;

@@ -2,12 +2,14 @@
 
 use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use slurm_k8s_core::config::{Config, Paths};
 use slurm_k8s_core::finding::{self, Finding};
 use slurm_k8s_core::honour;
 use slurm_k8s_core::judge::{self, Judgement, Submission};
 use slurm_k8s_core::option::JobOptions;
+use slurm_k8s_core::results;
 use slurm_k8s_slurm_sys::job_desc::JobDesc;
 
 use crate::site::Site;
@@ -78,8 +80,25 @@ pub fn submit(job: &mut JobDesc<'_>, site: &Site) -> Result<String, Refusal> {
     }
     if job.script().is_some() {
         send(job, &options, &config.map(|config| config.paths.clone()).unwrap_or_default())?;
+        if let Some(folder) = config.and_then(|config| config.results.folder.as_deref()) {
+            write_to(job, folder);
+        }
     }
     Ok(notes)
+}
+
+/// Where the user says nothing, output goes to the job's own folder. Slurm puts both streams into the file of
+/// `--output` if that alone is given, and so it stays.
+fn write_to(job: &mut JobDesc<'_>, folder: &Path) {
+    let array = job.array().is_some();
+    let file = |name: &str| results::pattern(folder, array, name);
+    if job.output().is_none() {
+        // A path has no NUL.
+        let _ = job.set_output(file(results::STDOUT));
+        if job.error().is_none() {
+            let _ = job.set_error(file(results::STDERR));
+        }
+    }
 }
 
 fn judge(job: &JobDesc<'_>, script: &[u8], given: &JobOptions, config: Option<&Config>) -> Judgement {

@@ -38,6 +38,8 @@ pub struct Config {
     pub policy: Policy,
     /// What jobs must have.
     pub submit: Submit,
+    /// What jobs leave behind.
+    pub results: Results,
     /// Registries, as validate asks them.
     pub registry: Registries,
     /// Signals.
@@ -172,6 +174,14 @@ pub struct Submit {
     pub require: Vec<Requirement>,
 }
 
+/// `[results]`: see [`crate::results`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Results {
+    /// The folder that has one for each job.
+    pub folder: Option<PathBuf>,
+}
+
 /// `[registry]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -248,6 +258,7 @@ impl Default for Config {
             gres: Gres::default(),
             policy: Policy::default(),
             submit: Submit::default(),
+            results: Results::default(),
             registry: Registries::default(),
             signal: Signals::default(),
             log: Log::default(),

@@ -29,6 +29,7 @@ pub mod quantity;
 pub mod reference;
 pub mod rendezvous;
 pub mod requirement;
+pub mod results;
 pub mod script;
 pub mod shown;
 pub mod template;

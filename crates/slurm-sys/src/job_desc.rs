@@ -118,6 +118,18 @@ impl<'a> JobDesc<'a> {
         self.text(self.layout.std_out)
     }
 
+    /// `--error`.
+    #[must_use]
+    pub fn error(&self) -> Option<&[u8]> {
+        self.text(self.layout.std_err)
+    }
+
+    /// `--array`.
+    #[must_use]
+    pub fn array(&self) -> Option<&[u8]> {
+        self.text(self.layout.array_inx)
+    }
+
     /// `--time`, in minutes.
     #[must_use]
     pub fn minutes(&self) -> Option<u32> {
@@ -220,18 +232,38 @@ impl<'a> JobDesc<'a> {
     /// `mark` goes into the script's hash, by which Slurm's accounting tells scripts apart (`AccountingStoreFlags`): it
     /// was computed before, and must not be that of the unchanged script.
     pub fn set_script(&mut self, script: impl Into<Vec<u8>>, mark: u8) -> bool {
-        let script = self.host.string(script);
-        if script.is_null() {
+        if !self.set_text(self.layout.script, script) {
             return false;
         }
-        let field: *mut *mut c_char = self.field(self.layout.script);
-        // SAFETY: the field has null or a string of Slurm's allocator, which xfree takes and sets to null; `script` is
-        // one, too. `slurm_hash_t` is one byte for the kind and 32 for the hash.
+        // SAFETY: `slurm_hash_t` is one byte for the kind and 32 for the hash.
         unsafe {
-            (self.host.xfree)(field.cast());
-            field.write(script);
             let hash: *mut u8 = self.field::<u8>(self.layout.script_hash).add(1);
             hash.write(hash.read() ^ mark);
+        }
+        true
+    }
+
+    /// Sets `--output`; false if it has a NUL.
+    pub fn set_output(&mut self, pattern: impl Into<Vec<u8>>) -> bool {
+        self.set_text(self.layout.std_out, pattern)
+    }
+
+    /// Sets `--error`; false if it has a NUL.
+    pub fn set_error(&mut self, pattern: impl Into<Vec<u8>>) -> bool {
+        self.set_text(self.layout.std_err, pattern)
+    }
+
+    fn set_text(&mut self, at: usize, text: impl Into<Vec<u8>>) -> bool {
+        let text = self.host.string(text);
+        if text.is_null() {
+            return false;
+        }
+        let field: *mut *mut c_char = self.field(at);
+        // SAFETY: the field has null or a string of Slurm's allocator, which xfree takes and sets to null; `text` is
+        // one, too.
+        unsafe {
+            (self.host.xfree)(field.cast());
+            field.write(text);
         }
         true
     }
@@ -263,6 +295,9 @@ mod tests {
             assert_eq!(job.spank_environment().collect::<Vec<_>>(), [b"D="]);
             assert!(job.set_script(*b"#!/bin/bash\n", 1));
             assert_eq!(job.script(), Some(&b"#!/bin/bash\n"[..]));
+            assert_eq!((job.output(), job.error(), job.array()), (None, None, None));
+            assert!(job.set_output(*b"/out") && job.set_error(*b"/err") && job.set_error(*b"/other"));
+            assert_eq!((job.output(), job.error()), (Some(&b"/out"[..]), Some(&b"/other"[..])));
             assert!(!job.set_script(*b"\0", 1) && !job.set_variable("E", b"\0"));
         }
     }

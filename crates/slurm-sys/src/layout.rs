@@ -26,6 +26,7 @@ macro_rules! layout {
 // `generate.sh` reads these lines.
 layout! {
     account: "char *",
+    array_inx: "char *",
     cpus_per_task: "uint16_t",
     cpus_per_tres: "char *",
     env_size: "uint32_t",
@@ -42,6 +43,7 @@ layout! {
     script_hash: "slurm_hash_t",
     spank_job_env: "char **",
     spank_job_env_size: "uint32_t",
+    std_err: "char *",
     std_out: "char *",
     time_limit: "uint32_t",
     tres_per_job: "char *",

@@ -107,6 +107,31 @@ fn command_line_beats_environment_beats_script() {
 }
 
 #[test]
+fn what_the_user_leaves_open_goes_to_the_jobs_own_folder() {
+    let config = "pod.mounts = ['/nas']\nresults.folder = '/nas/results'";
+    let streams = |script: &str, output: Option<&str>, error: Option<&str>, array: Option<&str>| {
+        let mut job = job(script);
+        for (at, text) in [(layout().std_out, output), (layout().std_err, error), (layout().array_inx, array)] {
+            text.map(|text| job.text(at, text));
+        }
+        assert_eq!(submitted(&mut job, config), Ok(String::new()));
+        let text = |text: Option<&[u8]>| text.map(|text| String::from_utf8(text.to_vec()).unwrap());
+        (text(job.job().output()), text(job.job().error()))
+    };
+    let some = |output: &str, error: &str| (Some(output.to_owned()), Some(error.to_owned()));
+    let pod = "#!/bin/sh\n#K8S_IMAGE=a\ntrue\n";
+    assert_eq!(streams(pod, None, None, None), some("/nas/results/%j/stdout.log", "/nas/results/%j/stderr.log"));
+    assert_eq!(
+        streams(pod, None, None, Some("1-3")),
+        some("/nas/results/%A_%a/stdout.log", "/nas/results/%A_%a/stderr.log")
+    );
+    assert_eq!(streams(pod, None, Some("err"), None), some("/nas/results/%j/stdout.log", "err"));
+    // Both into one file, as sbatch(1) has it.
+    assert_eq!(streams(pod, Some("out"), None, None), (Some("out".into()), None));
+    assert_eq!(streams("#!/bin/sh\ntrue\n", None, None, None), (None, None));
+}
+
+#[test]
 fn a_script_is_marked_once_and_a_mark_without_a_pod_goes() {
     let marked = "#!/usr/libexec/slurm-k8s/slurm-k8s-agent script /bin/sh\n#K8S_IMAGE=a\ntrue\n";
     let mut again = job(marked);

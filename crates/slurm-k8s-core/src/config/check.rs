@@ -1,5 +1,6 @@
 //! Values that have the right type but cannot work.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 use std::time::Duration;
 
@@ -93,6 +94,17 @@ fn paths(config: &Config) -> Result<(), Fault> {
         if path == Path::new("/") || taken.iter().any(|taken| path.starts_with(taken)) {
             let reason = "is the container's own: not /, nor in /proc, /sys, /dev or /.slurm-k8s";
             return Err(fault("pod.mounts", &path.to_string_lossy(), reason));
+        }
+    }
+    if let Some(folder) = &config.results.folder {
+        plain("results.folder", folder)?;
+        if folder.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b'%' | b'\\')) {
+            let reason = "has a '%' or a backslash, which mean something in Slurm's names of output files";
+            return Err(fault("results.folder", &folder.to_string_lossy(), reason));
+        }
+        if !config.pod.mounts.iter().any(|mount| folder.starts_with(mount)) {
+            let reason = "is in none of pod.mounts: jobs could not write there";
+            return Err(fault("results.folder", &folder.to_string_lossy(), reason));
         }
     }
     Ok(())

@@ -210,6 +210,12 @@ pub const KEYS: &[Key] = &[
         "[]",
         "What the job of a Pod must ask Slurm for, on sbatch's command line or in `#SBATCH` lines; slurmctld refuses a job without it. `output` counts for batch scripts only.",
     ),
+    Key {
+        name: "results.folder",
+        kind: "path",
+        default: None,
+        doc: "Each job of a Pod has a folder in it, by its number (`123`, or `123_4` for a task of an array), that is made when the job starts. A batch job without `--output` writes to `stdout.log` there, and to `stderr.log` without `--error`; `$K8S_OUTPUT_DIR` is the folder `outputs` there. It must be in one of `pod.mounts`, on every host, and writable for users or for root of the nodes.",
+    },
     key(
         "registry.plain_http",
         "list of HOST[:PORT]",

@@ -21,6 +21,7 @@ fn the_table_has_every_field_and_its_default() {
     config.pod.template = Some("/etc/slurm/k8s-pod.yaml".into());
     config.kubernetes.node_name = Some("node".into());
     config.gres.gpu = Some("nvidia.com/gpu".into());
+    config.results.folder = Some("/mnt/nas/results".into());
     let written = toml::to_string(&config).unwrap();
     let Ok(table) = written.parse::<toml::Table>() else { panic!("{written}") };
     let mut fields = Vec::new();
@@ -83,6 +84,8 @@ fn errors_name_line_key_and_value() {
         ("[kubernetes]\nnamespace = 'Slurm'", "line 2: kubernetes.namespace: \"Slurm\" is not a namespace's"),
         ("[kubernetes]\ncpu_request = 'two'", "line 2: kubernetes.cpu_request: \"two\" is not a quantity"),
         ("cluster = 'a b'", "line 1: cluster: \"a b\" is not a label's value"),
+        ("[results]\nfolder = '/nas'", "line 2: results.folder: \"/nas\" is in none of pod.mounts"),
+        ("[results]\nfolder = '/nas/%u'", "line 2: results.folder: \"/nas/%u\" has a '%' or a backslash"),
         ("[log]\nmax_bytes = 10", "line 2: log.max_bytes: \"10\" is less than 4096"),
         ("[log]\nkeep = -1", "line 2: keep: invalid value"),
         ("[gres]\ngpu = 'gpu'", "line 2: gres.gpu: \"gpu\" is not an extended resource"),
