@@ -7,6 +7,7 @@ mod report;
 mod site;
 mod slurm;
 mod validate;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum Command {
     Namespace(namespace::Command),
     /// Check batch scripts before they are submitted
     Validate(validate::Arguments),
+    /// Submit the batch scripts that users put into the site's submit folder
+    Watch(watch::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,6 +44,7 @@ async fn main() -> ExitCode {
             report::error(&error, error.hint());
             validate::unusable()
         }),
+        Command::Watch(arguments) => watch::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint())),
     }
 }
 

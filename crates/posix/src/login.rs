@@ -92,7 +92,8 @@ mod tests {
             return;
         }
         let line = "id -u; id -G; pwd; umask; grep -h '^Cap[IPEA]' /proc/self/status | tr -d '\\n'";
-        let none = "CapInh:\t0000000000000000CapPrm:\t0000000000000000CapEff:\t0000000000000000CapAmb:\t0000000000000000";
+        let none =
+            "CapInh:\t0000000000000000CapPrm:\t0000000000000000CapEff:\t0000000000000000CapAmb:\t0000000000000000";
         assert_eq!(said(login(65534, 20), line), format!("65534\n65534 5000\n/tmp\n0027\n{none}"));
     }
 

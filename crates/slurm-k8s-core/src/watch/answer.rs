@@ -145,9 +145,12 @@ mod tests {
 
     #[test]
     fn a_number_is_a_job_whatever_else() {
-        for (stdout, id, cluster) in
-            [("17\n", 17, None), ("17;other\n", 17, Some("other")), ("17\nmore", 17, None), ("4294967295\n", u32::MAX, None)]
-        {
+        for (stdout, id, cluster) in [
+            ("17\n", 17, None),
+            ("17;other\n", 17, Some("other")),
+            ("17\nmore", 17, None),
+            ("4294967295\n", u32::MAX, None),
+        ] {
             let job = Job { id, cluster: cluster.map(str::to_owned) };
             assert_eq!(read(End::Code(1), stdout.as_bytes(), b"x"), Answer::Job(job));
         }
@@ -168,7 +171,9 @@ mod tests {
         assert_eq!(text.lines().next(), Some("invalid partition specified: x"));
         let ours = "sbatch: error: spank-k8s: line 3: no\nsbatch: error: spank-k8s: hint: yes\nsbatch: error: Batch job \
                     submission failed: Unspecified error\n";
-        assert!(matches!(read(ours), Answer::Refused(refusal) if refusal.to_string() == "sbatch refused it: line 3: no"));
+        assert!(
+            matches!(read(ours), Answer::Refused(refusal) if refusal.to_string() == "sbatch refused it: line 3: no")
+        );
         assert!(matches!(super::read(End::Killed, b"17", b""), Answer::Doubtful(_)));
         assert!(matches!(super::read(End::Code(0), b"", b"sbatch: Job 5 to start at"), Answer::Doubtful(_)));
     }

@@ -44,7 +44,9 @@ pub fn render(figures: &Figures) -> String {
     one("troubles_total", "counter", "Failures that are no file's fault.", figures.troubles);
     one("slurm_up", "gauge", "Whether Slurm answered when it was last needed.", u64::from(figures.slurm));
     one("last_look_timestamp_seconds", "gauge", "When the submit folder was last looked at.", figures.looked);
-    text.push_str("# HELP slurm_k8s_watch_refused_total Files that were refused.\n# TYPE slurm_k8s_watch_refused_total counter\n");
+    text.push_str(
+        "# HELP slurm_k8s_watch_refused_total Files that were refused.\n# TYPE slurm_k8s_watch_refused_total counter\n",
+    );
     for label in LABELS {
         let count = figures.refused.get(label).copied().unwrap_or(0);
         let _ = writeln!(text, "slurm_k8s_watch_refused_total{{why=\"{label}\"}} {count}");

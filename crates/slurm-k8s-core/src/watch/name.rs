@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn what_is_still_written_is_left() {
-        for name in [".job.sh", "job.sh~", ".job.sh.swp", "job.sh.part", "JOB.SH.TMP", "#job.sh#", ".nfs0001", "a.bak"] {
+        for name in [".job.sh", "job.sh~", ".job.sh.swp", "job.sh.part", "JOB.SH.TMP", "#job.sh#", ".nfs0001", "a.bak"]
+        {
             assert!(is_temporary(name.as_bytes()), "{name}");
         }
         for name in ["job.sh", "-x", "tmp", "party", "a~b", "#job", "job.sh.tmp.sh", "\n", "일.sh"] {

@@ -91,12 +91,12 @@ pub enum Refusal {
         text: String,
     },
     /// sbatch never came to an end.
-    #[error("sbatch did not come to an end, {times} times: {why}")]
+    #[error("sbatch did not come to an end within {seconds} s, {times} times")]
     Stuck {
         /// How often it was tried.
         times: u32,
-        /// How it went the last time.
-        why: String,
+        /// `watch.submit_timeout`.
+        seconds: u64,
     },
     /// It may have a job.
     #[error("it cannot be known whether it was submitted: {why}")]
@@ -115,11 +115,10 @@ impl Refusal {
             Self::Nobody { .. } => "the file server does not know its owner: ask the site's admin",
             Self::System { .. } => "files are submitted as their owner: copy it as an ordinary user",
             Self::Stranger { .. } => "ask the site's admin for an account on the controller",
-            Self::Group { .. } => "ask the site's admin",
             Self::Writable { .. } => "chmod go-w it before it is put here",
             Self::Large { .. } => "is it a batch script?",
             Self::Unreadable { .. } => "chmod u+r it",
-            Self::Folder { .. } => "ask the site's admin",
+            Self::Group { .. } | Self::Folder { .. } => "ask the site's admin",
             Self::NoJob { .. } => "is --test-only in its #SBATCH lines?",
             Self::Stuck { .. } => "do its #SBATCH lines name a file that cannot be read, such as a FIFO?",
             Self::Unknown { .. } => "look with squeue and sacct whether its job is there before you submit it again",

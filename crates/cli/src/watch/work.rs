@@ -1,0 +1,263 @@
+//! Bringing a claim to its end, from whatever state it is in. Each step is on disk before the next begins; after a failure
+//! or a crash the same function goes on from what is there.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use slurm_k8s_core::config::Config;
+use slurm_k8s_core::finding::Severity;
+use slurm_k8s_core::watch::answer::{self, Answer, Job};
+use slurm_k8s_core::watch::reason::{self, Refusal};
+use slurm_k8s_core::watch::step::{Absence, Known, MOST_DOUBTS, Next, absence, next};
+use slurm_k8s_core::watch::{id, name};
+
+use super::account::{Account, AccountError};
+use super::claim::{Claim, SCRIPT};
+use super::clock;
+use super::disk::{Disk, DiskError, shown};
+use super::folders::Folders;
+use super::instance::Instance;
+use super::read::{Read, ReadError, as_owner, read};
+use super::record::{Attempt, Ended, Name, Processed};
+use super::slurm::{Slurm, SlurmError, Submission};
+use crate::validate;
+
+/// Between two answers that there is no job: what sbatch has sent may still be on its way.
+pub const DOUBT: Duration = Duration::from_secs(5);
+
+/// Why a claim waits.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// A call.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Reading the file.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The owner.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Slurm is not there.
+    #[error("Slurm does not take jobs: {0}")]
+    Away(String),
+    /// A command of Slurm's.
+    #[error(transparent)]
+    Slurm(#[from] SlurmError),
+    /// Another watcher has taken over what this one had.
+    #[error("another watcher has taken over: this one was silent for too long")]
+    Superseded,
+}
+
+impl WorkError {
+    /// Whether Slurm must come back first.
+    pub fn is_slurms(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Slurm(_))
+    }
+}
+
+/// What became of a claim.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done with; this is what the log says, if anything.
+    Done(Option<Ended>),
+    /// It is looked at again after this time.
+    Later(Duration),
+}
+
+/// What all claims are worked on with.
+pub struct Work<S> {
+    /// The calls.
+    pub disk: Disk,
+    /// The folders.
+    pub folders: Folders,
+    /// This watcher.
+    pub instance: Instance,
+    /// The site's config.
+    pub config: Config,
+    /// Slurm.
+    pub slurm: S,
+    /// [`DOUBT`], or less in tests.
+    pub doubt: Duration,
+}
+
+impl<S: Slurm> Work<S> {
+    /// Goes on with a claim as far as it can.
+    pub async fn go_on(&self, claim: &mut Claim) -> Result<Outcome, WorkError> {
+        loop {
+            match next(&claim.found(&self.disk)?) {
+                Next::Remove => {
+                    // One that was decided was moved by a watcher that could perhaps not tell it any more.
+                    let end = claim.end(&self.disk)?;
+                    claim.remove(&self.disk, &self.instance)?;
+                    return Ok(Outcome::Done(end));
+                }
+                Next::Move => self.put_away(claim)?,
+                Next::Decide(job) => self.decide(claim, &job)?,
+                Next::Submit => match read(&self.disk, claim, &self.config.watch)? {
+                    Read::Growing(rest) => return Ok(Outcome::Later(rest)),
+                    Read::Refused(refusal) => self.refuse(claim, &refusal)?,
+                    Read::Whole(script, account) => self.submit(claim, &script, &account).await?,
+                },
+                Next::Ask => {
+                    if let Some(pause) = self.ask(claim).await? {
+                        return Ok(Outcome::Later(pause));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Submits a script that may be submitted, or refuses it.
+    async fn submit(&self, claim: &mut Claim, script: &[u8], account: &Account) -> Result<(), WorkError> {
+        let owner = &account.owner.name;
+        let report = validate::of_owner(&self.config, shown(&claim.name), script, account.uid);
+        let errors = report.count(Severity::Error);
+        if errors > 0 {
+            let count = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+            return self.refuse(claim, &Refusal::Findings { count, text: report.text() });
+        }
+        let folder = self.config.watch.start_in.clone().unwrap_or_else(|| account.home.clone());
+        // With a dot the folder itself has to be entered.
+        let inside = folder.join(".");
+        let looked = as_owner(account, move || std::fs::metadata(inside).map(drop));
+        let looked =
+            looked.map_err(|source| ReadError::Rights { user: owner.clone(), source })?.ok_or(ReadError::Slow)?;
+        if let Err(error) = looked {
+            let folder = folder.display().to_string();
+            return self.refuse(claim, &Refusal::Folder { user: owner.clone(), folder, why: error.to_string() });
+        }
+        self.attempt(claim, script, account, folder).await
+    }
+
+    async fn attempt(
+        &self,
+        claim: &mut Claim,
+        script: &[u8],
+        account: &Account,
+        folder: PathBuf,
+    ) -> Result<(), WorkError> {
+        let elsewhere = id::names_cluster(script);
+        let attempt = Attempt { uid: account.uid, at: clock::now(), elsewhere };
+        let answer = claim.attempt(&self.disk, &attempt)?;
+        if !self.instance.holds(&self.disk, &self.folders, &claim.id)? {
+            return Err(WorkError::Superseded);
+        }
+        let name = (!id::names_job(script)).then(|| plain(&claim.name));
+        let comment = id::comment(script, &claim.id);
+        let submission = Submission { script, comment, name, account, folder, answer };
+        let said = match self.slurm.submit(submission).await {
+            Ok(said) => said,
+            Err(error) => {
+                // It was never started.
+                claim.forget_attempt(&self.disk)?;
+                return Err(error.into());
+            }
+        };
+        if let Some(job) = claim.answer(&self.disk)? {
+            return self.decide(claim, &job);
+        }
+        match answer::read(said.end, b"", &said.stderr) {
+            Answer::Job(job) => self.decide(claim, &job),
+            Answer::Refused(refusal) => self.refuse(claim, &refusal),
+            // Where the answer was lost, there may be a job all the same: the attempt stays.
+            Answer::Away(why) => Err(WorkError::Away(why)),
+            Answer::Doubtful(why) => {
+                match said.end {
+                    answer::End::Killed => claim.memory.doubts += 1,
+                    answer::End::Code(_) => claim.memory.ended_well = Some(why),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks Slurm whether an attempt has made a job. A pause, if it is to be asked once more.
+    async fn ask(&self, claim: &mut Claim) -> Result<Option<Duration>, WorkError> {
+        let Some(attempt) = claim.attempted(&self.disk)? else { return Ok(None) };
+        let Some(account) = Account::find(attempt.uid)? else {
+            let why = format!("uid {} has no account any more", attempt.uid);
+            return self.refuse(claim, &Refusal::Unknown { why }).map(|()| None);
+        };
+        let age = clock::now().saturating_sub(attempt.at);
+        let (kept, unasked) = match self.slurm.find(&claim.id, &account, age).await? {
+            Known::Job(job) => return self.decide(claim, &job).map(|()| None),
+            Known::None { kept, unasked } => (kept, unasked),
+        };
+        if let Absence::Unsure(why) = absence(age, kept, unasked.as_deref(), attempt.elsewhere) {
+            return self.refuse(claim, &Refusal::Unknown { why }).map(|()| None);
+        }
+        let now = Instant::now();
+        if let Some(wait) = claim.memory.not_before.and_then(|time| time.checked_duration_since(now)) {
+            return Ok(Some(wait));
+        }
+        let since = *claim.memory.absent.get_or_insert(now);
+        if let Some(wait) = self.doubt.checked_sub(now.duration_since(since)).filter(|wait| !wait.is_zero()) {
+            return Ok(Some(wait));
+        }
+        claim.memory.absent = None;
+        if let Some(text) = claim.memory.ended_well.take() {
+            return self.refuse(claim, &Refusal::NoJob { text }).map(|()| None);
+        }
+        if claim.memory.doubts >= MOST_DOUBTS {
+            let seconds = self.config.watch.submit_timeout.as_secs();
+            return self.refuse(claim, &Refusal::Stuck { times: claim.memory.doubts, seconds }).map(|()| None);
+        }
+        claim.forget_attempt(&self.disk)?;
+        Ok(None)
+    }
+
+    fn decide(&self, claim: &Claim, job: &Job) -> Result<(), WorkError> {
+        let attempt = claim.attempted(&self.disk)?;
+        let (uid, at) = attempt.map_or((claim.uid, clock::now()), |attempt| (attempt.uid, attempt.at));
+        let user = Account::find(uid)?.map_or_else(|| uid.to_string(), |account| account.owner.name);
+        let record = Processed {
+            version: 1,
+            submission: claim.id.clone(),
+            job: job.id,
+            cluster: job.cluster.clone(),
+            name: Name::of(&claim.name),
+            user: user.clone(),
+            uid,
+            submitted: clock::text(at),
+        };
+        let note = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
+        let log = format!("submitted  {} of {user}: job {job} ({})", shown(&claim.name), claim.id);
+        Ok(claim.decide(&self.disk, &Ended::of_job(job, note, log))?)
+    }
+
+    fn refuse(&self, claim: &Claim, refusal: &Refusal) -> Result<(), WorkError> {
+        let user = Account::find(claim.uid).ok().flatten();
+        let user = user.map_or_else(|| format!("uid {}", claim.uid), |account| account.owner.name);
+        let name = shown(&claim.name);
+        let note = reason::text(&name, refusal, &claim.id, &clock::text(clock::now()));
+        let log = format!("refused    {name} of {user}: {refusal} ({})", claim.id);
+        let why = Some(refusal.label().to_owned());
+        Ok(claim.decide(&self.disk, &Ended { job: None, note, log, why })?)
+    }
+
+    /// Moves the file to where it stays, with what is written about it.
+    fn put_away(&self, claim: &Claim) -> Result<(), WorkError> {
+        let disk = &self.disk;
+        let Some(end) = claim.end(disk)? else { return Ok(()) };
+        let (folder, pairs) = match end.job {
+            Some(job) => (&self.folders.processed, name::processed(job, &claim.id, &claim.name)),
+            None => (&self.folders.failed, name::failed(&claim.id, &claim.name)),
+        };
+        let draft = format!(".{}", claim.id);
+        for pair in &pairs {
+            // Who has the note has the file's name, too.
+            if disk.reserve(folder, &pair.note, draft.as_bytes(), end.note.as_bytes())? {
+                disk.rename((&claim.folder, SCRIPT), (folder, &pair.file))?;
+                disk.sync(folder)?;
+                return Ok(());
+            }
+        }
+        let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        Err(DiskError::of("write what became of a file into", &folder.path, there).into())
+    }
+}
+
+/// A job's name: its file's, without what Slurm could not print.
+fn plain(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).chars().map(|c| if c.is_control() { '_' } else { c }).collect()
+}
