@@ -52,8 +52,8 @@ impl Site {
         std::fs::create_dir_all(self.path("submit")).unwrap();
         std::fs::write(self.path("submit").join(name), text).unwrap();
         if rustix::process::geteuid().is_root() {
-            // Root's own files are refused.
-            std::os::unix::fs::chown(self.path("submit").join(name), Some(1000), Some(1000)).unwrap();
+            // Root's own files are refused; this account, daemon, is on every system.
+            std::os::unix::fs::chown(self.path("submit").join(name), Some(1), Some(1)).unwrap();
         }
     }
 
