@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::{ALICE, At, CTL, ROOT, until};
+use crate::{ALICE, At, CTL, ROOT, Ran, until};
 
 /// The site's.
 pub const NAS: &str = "/mnt/nas/slurm-jobs";
@@ -119,7 +119,17 @@ impl Folder {
                 &path,
             ])
             .ok();
-        Self::at(path, keys)
+        let this = Self::at(path, keys);
+        // It makes the folders.
+        let _ = this.once().ok();
+        this
+    }
+
+    /// Runs one as from cron.
+    #[must_use]
+    pub fn once(&self) -> Ran {
+        let argv = self.watcher(&["--once"]);
+        CTL.run(&argv.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// In a folder that is there and the watcher's.
@@ -152,8 +162,7 @@ impl Folder {
     }
 
     /// A command line of the watcher's user, with the rights of the service.
-    #[must_use]
-    pub fn watcher(&self, options: &[&str]) -> Vec<String> {
+    fn watcher(&self, options: &[&str]) -> Vec<String> {
         let rights = "+setuid,+setgid,+kill";
         let (user, group) = (format!("--reuid={SLURM}"), format!("--regid={SLURM}"));
         let (inherited, ambient) = (format!("--inh-caps={rights}"), format!("--ambient-caps={rights}"));

@@ -163,12 +163,9 @@ fn a_thousand_files_at_once() {
 fn once_for_cron_takes_what_is_there() {
     let _alone = alone();
     let folder = Folder::new("");
-    let argv = folder.watcher(&["--once"]);
-    let argv: Vec<_> = argv.iter().map(String::as_str).collect();
-    let _ = CTL.run(&argv).ok();
     folder.put(ALICE, "one.sh", &script(&folder, "one"));
     folder.put(ALICE, "two.sh", "#!/bin/bash\n#K8S_IMGAE=x\n");
-    let ran = CTL.run(&argv).ok();
+    let ran = folder.once().ok();
     assert!(ran.errors().contains("submitted  one.sh of alice: job "), "{}", ran.errors());
     assert_eq!(records(&folder.path).len(), 1);
     assert_eq!(folder.names("failed").len(), 2);
@@ -183,19 +180,17 @@ fn on_a_full_disk_files_wait() {
         "mkdir -p $0 && mount -t tmpfs -o size=256k,mode=755 tmpfs $0 && mkdir -m 755 $0/log && chown -R slurm: $0";
     let _ = CTL.run(&["bash", "-c", line, path]).ok();
     let folder = Folder::at(path.to_owned(), "");
-    let argv = folder.watcher(&["--once"]);
-    let argv: Vec<_> = argv.iter().map(String::as_str).collect();
-    let _ = CTL.run(&argv).ok();
+    let _ = folder.once().ok();
     let alice = e2e::At { host: "ctl", ..ALICE };
     for name in names("full", 5) {
         folder.put(alice, &name, "#!/bin/bash\n#SBATCH --output=/dev/null\n#SBATCH --hold\ntrue\n");
     }
     let fill = format!("{path}/fill");
     let _ = CTL.run(&["bash", "-c", "dd if=/dev/zero of=$0 bs=4k; sync", &fill]);
-    let ran = CTL.run(&argv).ended_with(1);
+    let ran = folder.once().ended_with(1);
     assert!(ran.errors().contains("No space left on device"), "{}", ran.errors());
     let _ = CTL.run(&["rm", &fill]).ok();
-    let _ = CTL.run(&argv).ok();
+    let _ = folder.once().ok();
     each_once(&folder, &names("full", 5), Duration::from_secs(20));
     cancel(&folder);
     let _ = CTL.run(&["umount", path]);
@@ -226,15 +221,12 @@ fn a_script_that_stops_its_sbatch_holds_up_nobody_else() {
 fn what_is_wrong_with_the_folders_is_told() {
     let _alone = alone();
     let folder = Folder::new("");
-    let argv = folder.watcher(&["--once"]);
-    let argv: Vec<_> = argv.iter().map(String::as_str).collect();
-    let _ = CTL.run(&argv).ok();
     let submit = format!("{}/submit", folder.path);
     let _ = CTL.run(&["chmod", "0777", &submit]).ok();
-    let ran = CTL.run(&argv).ended_with(1);
+    let ran = folder.once().ended_with(1);
     assert!(ran.errors().starts_with("slurm-k8s: users can move each other's files in "), "{}", ran.errors());
     assert!(ran.errors().ends_with("hint: chmod 1777 it"), "{}", ran.errors());
     let _ = CTL.run(&["chown", "alice", &submit]).ok();
-    let ran = CTL.run(&argv).ended_with(1);
+    let ran = folder.once().ended_with(1);
     assert!(ran.errors().contains("belongs to uid 1000, not to uid"), "{}", ran.errors());
 }

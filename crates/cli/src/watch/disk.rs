@@ -299,6 +299,14 @@ fn entry(found: &rustix::fs::Statx) -> Entry {
 
 /// A user's name for a file, in a line that people read.
 pub fn shown(name: &[u8]) -> String {
+    /// In characters.
+    const LONGEST: usize = 100;
+    let whole = escaped(name);
+    let cut: String = whole.chars().take(LONGEST).collect();
+    if cut.len() < whole.len() { cut + "…" } else { whole }
+}
+
+fn escaped(name: &[u8]) -> String {
     match std::str::from_utf8(name) {
         Ok(text) if !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '"') => text.to_owned(),
         _ => quoted(name),

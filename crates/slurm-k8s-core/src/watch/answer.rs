@@ -55,7 +55,7 @@ pub enum Answer {
 }
 
 /// What Slurm's commands put in front of what they say.
-const PREFIXES: [&str; 3] = ["sbatch: ", "error: ", "fatal: "];
+const PREFIXES: [&str; 4] = ["sbatch: ", "error: ", "fatal: ", "Batch job submission failed: "];
 
 /// Said when it is not the file's fault.
 const SITE: &[&str] = &[
@@ -126,7 +126,8 @@ fn lines(stderr: &[u8]) -> Vec<String> {
 /// Our own line if there is one, else the last: before that there are warnings.
 fn main(lines: &[String]) -> String {
     let own = lines.iter().find_map(|line| line.strip_prefix("spank-k8s: ").filter(|line| !line.starts_with("hint: ")));
-    own.or_else(|| lines.last().map(String::as_str)).unwrap_or("it does not say why").to_owned()
+    let last = || lines.iter().map(String::as_str).rfind(|line| !line.starts_with("Try \"sbatch --help\""));
+    own.or_else(last).unwrap_or("it does not say why").to_owned()
 }
 
 fn bare(line: &str) -> &str {
@@ -167,8 +168,11 @@ mod tests {
         let refused = "sbatch: error: invalid partition specified: x\n\
                        sbatch: error: Batch job submission failed: Invalid partition name specified\n";
         let Answer::Refused(Refusal::Sbatch { first, text }) = read(refused) else { panic!() };
-        assert_eq!(first, "Batch job submission failed: Invalid partition name specified");
+        assert_eq!(first, "Invalid partition name specified");
         assert_eq!(text.lines().next(), Some("invalid partition specified: x"));
+        let option = "sbatch: unrecognized option '--x'\nTry \"sbatch --help\" for more information\n";
+        let told = "sbatch refused it: unrecognized option '--x'";
+        assert!(matches!(read(option), Answer::Refused(refusal) if refusal.to_string() == told));
         let ours = "sbatch: error: spank-k8s: line 3: no\nsbatch: error: spank-k8s: hint: yes\nsbatch: error: Batch job \
                     submission failed: Unspecified error\n";
         assert!(
