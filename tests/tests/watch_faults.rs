@@ -214,7 +214,41 @@ fn a_script_that_stops_its_sbatch_holds_up_nobody_else() {
         let there = records(&folder.path).values().any(|record| record["user"] == "bob");
         there.then_some(()).ok_or_else(|| folder.log())
     });
+    let hanging = sbatches();
+    assert!((1..=4).contains(&hanging.len()), "{hanging:?}");
+    for process in &hanging {
+        // Nothing of the watcher's: no rights, and no file but the one for its answer.
+        assert!(process.status.contains("\nUid:\t1000\t1000\t1000\t1000\n"), "{}", process.status);
+        for rights in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            assert!(process.status.contains(&format!("\n{rights}:\t0000000000000000\n")), "{}", process.status);
+        }
+        let of_folder: Vec<_> = process.files.iter().filter(|file| file.contains(&folder.path)).collect();
+        assert!(of_folder.iter().all(|file| file.ends_with("/answer")) && of_folder.len() == 1, "{of_folder:?}");
+    }
+    // They end with it.
     watcher.kill();
+    until("no sbatch is left", || if sbatches().is_empty() { Ok(()) } else { Err(format!("{:?}", sbatches())) });
+}
+
+#[derive(Debug)]
+struct Process {
+    status: String,
+    files: Vec<String>,
+}
+
+/// The sbatch processes of alice, who is in no other test meanwhile.
+fn sbatches() -> Vec<Process> {
+    let text = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let of_alice = pids.filter(|pid| text(format!("/proc/{pid}/comm")) == "sbatch\n");
+    let of_alice = of_alice.map(|pid| (pid, text(format!("/proc/{pid}/status"))));
+    let of_alice = of_alice.filter(|(_, status)| status.contains("\nUid:\t1000\t") && !status.contains("\nState:\tZ"));
+    let files = |pid: u32| {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.filter_map(|file| Some(std::fs::read_link(file.path()).ok()?.display().to_string())).collect()
+    };
+    of_alice.map(|(pid, status)| Process { status, files: files(pid) }).collect()
 }
 
 #[test]

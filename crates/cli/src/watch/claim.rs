@@ -44,6 +44,10 @@ pub struct Memory {
     pub not_before: Option<Instant>,
     /// Since when Slurm has said that there is no job.
     pub absent: Option<Instant>,
+    /// Since when it cannot be known whether there is a job.
+    pub unsure: Option<Instant>,
+    /// How often a call of the watcher's has failed.
+    pub failures: u32,
     /// How often sbatch has come to no end.
     pub doubts: u32,
     /// What sbatch said when it ended well without a job.

@@ -32,6 +32,11 @@ impl DiskError {
         Self { action, path: path.display().to_string(), source: source.into() }
     }
 
+    /// What the system says, whatever it was about.
+    pub fn what(&self) -> String {
+        self.source.to_string()
+    }
+
     /// Whether what it was about is not there.
     pub fn is_absent(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound

@@ -20,6 +20,7 @@ mod record;
 mod service;
 mod slurm;
 mod trouble;
+mod troubles;
 mod turns;
 mod wake;
 mod work;

@@ -17,12 +17,12 @@ use super::instance::Pulse;
 use super::journal::Journal;
 use super::look::{Ready, Submit};
 use super::slurm::Slurm;
-use super::trouble::Trouble;
+use super::trouble::pause;
+use super::troubles::Troubles;
 use super::turns::Turns;
 use super::wake::Wake;
 use super::work::{Outcome, Work, WorkError};
 use super::{WatchError, figures};
-use crate::report;
 
 /// Between two looks at what the kernel tells of: many files at once are one look.
 const GATHER: Duration = Duration::from_millis(50);
@@ -47,8 +47,7 @@ pub struct Service<'a, S> {
     later: Vec<(Instant, Claim)>,
     /// The claims that are in hand.
     known: BTreeSet<String>,
-    slurm: Trouble,
-    disk: Trouble,
+    troubles: Troubles<'a>,
     figures: Figures,
     pulse: Pulse,
     begin: Instant,
@@ -69,8 +68,7 @@ impl<'a, S: Slurm> Service<'a, S> {
             turns: Turns::default(),
             later: Vec::new(),
             known: BTreeSet::new(),
-            slurm: Trouble::default(),
-            disk: Trouble::default(),
+            troubles: Troubles::new(journal),
             figures: Figures { slurm: true, ..Figures::default() },
             pulse: Pulse::of(work.config.watch.lease),
             begin: now,
@@ -116,7 +114,7 @@ impl<'a, S: Slurm> Service<'a, S> {
                 .line(&format!("leaves     {left} files that are taken and wait; the next watcher goes on with them"));
         }
         self.work.instance.end(&self.work.disk, &self.work.folders)?;
-        let well = !(self.slurm.is_on() || self.disk.is_on());
+        let well = !self.troubles.any();
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -129,7 +127,7 @@ impl<'a, S: Slurm> Service<'a, S> {
             if error.is_absent() {
                 return Err(WorkError::Superseded.into());
             }
-            self.trouble(&error);
+            self.troubles.aside("beat", &error);
         }
         if now >= self.overtake_at {
             self.overtake_at = now + self.work.config.watch.poll.max(Duration::from_secs(1));
@@ -151,8 +149,9 @@ impl<'a, S: Slurm> Service<'a, S> {
         let work = self.work;
         let taken = match work.instance.take_over(&work.disk, &work.folders, work.config.watch.lease) {
             Ok(taken) => taken,
-            Err(error) => return self.trouble(&error),
+            Err(error) => return self.troubles.aside("take over", &error),
         };
+        self.troubles.well("take over");
         for one in taken {
             self.figures.taken_over += 1;
             self.journal.line(&format!("takes over {} from {}, which is gone", one.id, one.from));
@@ -163,7 +162,7 @@ impl<'a, S: Slurm> Service<'a, S> {
         // Also what this one has taken when something failed before it was in hand.
         match work.instance.claims(&work.disk) {
             Ok(claims) => claims.into_iter().for_each(|id| self.resume(id, None)),
-            Err(error) => self.trouble(&error),
+            Err(error) => self.troubles.aside("claims", &error),
         }
     }
 
@@ -178,7 +177,8 @@ impl<'a, S: Slurm> Service<'a, S> {
                 self.later.push((Instant::now(), claim));
             }
             Ok(None) => {}
-            Err(error) => self.trouble(&error),
+            // The next round tries again.
+            Err(error) => self.troubles.aside("resume", &error),
         }
     }
 
@@ -194,12 +194,16 @@ impl<'a, S: Slurm> Service<'a, S> {
                 self.figures.unfinished = self.submit.unfinished;
                 // What is there now is what can be taken.
                 self.give_back();
-                let waits = self.slurm.until().is_some() || self.slurm.is_on() || self.disk.until().is_some();
+                let busy = !self.later.is_empty() || self.turns.running() > 0;
+                // One of those that have met it finds out when Slurm is back.
+                let away = self.troubles.slurm.until().is_some() || (self.troubles.slurm.is_on() && busy);
+                let waits = away || self.troubles.taking.until().is_some();
+                self.troubles.well("look");
                 if !waits {
                     ready.into_iter().for_each(|file| self.turns.push(file.uid, Task::Take(file)));
                 }
             }
-            Err(error) => self.trouble(&error),
+            Err(error) => self.troubles.aside("look", &error),
         }
         if let Some(next) = self.submit.settling.next(self.begin.elapsed(), settle) {
             self.look_at = self.look_at.min(self.begin + next + Duration::from_millis(1));
@@ -209,7 +213,7 @@ impl<'a, S: Slurm> Service<'a, S> {
     /// Begins as much as may be done at once.
     fn start(&mut self, running: &mut Running<'a>) {
         let now = Instant::now();
-        if self.slurm.until().is_none() && self.disk.until().is_none() {
+        if self.troubles.slurm.until().is_none() {
             for (at, claim) in std::mem::take(&mut self.later) {
                 if at <= now {
                     self.turns.push(claim.uid, Task::GoOn(claim));
@@ -222,7 +226,7 @@ impl<'a, S: Slurm> Service<'a, S> {
         while let Some((uid, task)) = self.turns.next() {
             let claim = match task {
                 Task::GoOn(claim) => Ok(Some(claim)),
-                Task::Take(file) => take(work, &file),
+                Task::Take(file) => take(work, &file).inspect(|_| self.troubles.taken()),
             };
             match claim {
                 Ok(Some(mut claim)) => {
@@ -235,7 +239,7 @@ impl<'a, S: Slurm> Service<'a, S> {
                 Ok(None) => self.turns.done(uid),
                 Err(error) => {
                     self.turns.done(uid);
-                    self.trouble(&error);
+                    self.troubles.not_taken(&error);
                     // The others would fail alike; they stay where they are.
                     self.give_back();
                     return;
@@ -254,14 +258,13 @@ impl<'a, S: Slurm> Service<'a, S> {
         }
     }
 
-    fn ended(&mut self, uid: u32, claim: Claim, result: Result<Outcome, WorkError>) -> Result<(), WatchError> {
+    fn ended(&mut self, uid: u32, mut claim: Claim, result: Result<Outcome, WorkError>) -> Result<(), WatchError> {
         self.turns.done(uid);
         match result {
             Ok(Outcome::Done(end)) => {
                 self.known.remove(&claim.id);
-                let lines =
-                    [self.slurm.over("Slurm takes jobs again"), self.disk.over("the folders can be used again")];
-                lines.into_iter().flatten().for_each(|line| self.journal.line(&line));
+                let failing = self.later.iter().any(|(_, claim)| claim.memory.failures > 0);
+                self.troubles.done(failing);
                 self.figures.slurm = true;
                 if let Some(end) = end {
                     self.journal.line(&end.log);
@@ -274,32 +277,24 @@ impl<'a, S: Slurm> Service<'a, S> {
             Ok(Outcome::Later(pause)) => self.later.push((Instant::now() + pause, claim)),
             Err(WorkError::Superseded) => return Err(WorkError::Superseded.into()),
             Err(error) => {
-                let text = report::chain(&error);
-                let line = if error.is_slurms() {
+                self.troubles.claim(&error);
+                let mut at = Instant::now();
+                if error.is_slurms() {
                     self.figures.slurm = false;
-                    self.slurm.met(&text)
+                    self.give_back();
                 } else {
-                    self.disk.met(&text)
-                };
-                self.figures.troubles += 1;
-                line.iter().for_each(|line| self.journal.line(line));
-                self.later.push((Instant::now(), claim));
-                self.give_back();
+                    claim.memory.failures += 1;
+                    at += pause(claim.memory.failures);
+                }
+                self.later.push((at, claim));
             }
         }
         Ok(())
     }
 
-    fn trouble(&mut self, error: &dyn std::error::Error) {
-        self.figures.troubles += 1;
-        if let Some(line) = self.disk.met(&report::chain(error)) {
-            self.journal.line(&line);
-        }
-    }
-
     /// When something is to be done without anybody saying so.
     fn next(&self) -> Instant {
-        let troubles = [self.slurm.until(), self.disk.until()].into_iter().flatten().max();
+        let troubles = self.troubles.slurm.until();
         let claims = self.later.iter().map(|(at, _)| *at).min();
         let claims = claims.map(|at| troubles.map_or(at, |until| until.max(at)));
         let fixed = [self.look_at, self.overtake_at, self.figures_at];
@@ -309,14 +304,15 @@ impl<'a, S: Slurm> Service<'a, S> {
     /// For `--once`: every file was looked at twice, and what is left waits for Slurm or for its own end.
     fn nothing_more(&self) -> bool {
         let settled = self.begin.elapsed() > self.work.config.watch.settle + Duration::from_millis(100);
-        let stuck = self.slurm.is_on() || self.disk.is_on();
-        self.looks >= 2 && settled && (stuck || self.later.is_empty())
+        self.looks >= 2 && settled && (self.troubles.any() || self.later.is_empty())
     }
 
     fn write_figures(&mut self) {
         let Some(path) = &self.work.config.watch.metrics else { return };
-        if let Err(error) = figures::write(path, &self.figures) {
-            self.trouble(&error);
+        self.figures.troubles = self.troubles.count;
+        match figures::write(path, &self.figures) {
+            Ok(()) => self.troubles.well("figures"),
+            Err(error) => self.troubles.aside("figures", &error),
         }
     }
 }

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+/// The pause after so many failures.
+pub fn pause(failures: u32) -> Duration {
+    (FIRST * 2_u32.saturating_pow(failures.min(10))).min(LONGEST)
+}
+
 /// The first pause.
 const FIRST: Duration = Duration::from_millis(500);
 /// No pause is longer.
@@ -18,18 +23,18 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// It is so again. A line for the log if it is news.
-    pub fn met(&mut self, text: &str) -> Option<String> {
+    /// It is so again: `what` is wrong. A line for the log if that is news.
+    pub fn met(&mut self, what: &str, text: &str) -> Option<String> {
         let now = Instant::now();
         if self.until.is_none_or(|until| until <= now) {
             self.pause = (self.pause * 2).clamp(FIRST, LONGEST);
             self.until = Some(now + self.pause);
         }
-        let old = self.told.as_ref().is_some_and(|(told, at)| told == text && at.elapsed() < AGAIN);
+        let old = self.told.as_ref().is_some_and(|(told, at)| told == what && at.elapsed() < AGAIN);
         if old {
             return None;
         }
-        self.told = Some((text.to_owned(), now));
+        self.told = Some((what.to_owned(), now));
         Some(format!("waits      {text}"))
     }
 
@@ -59,10 +64,10 @@ mod tests {
     fn it_is_told_when_it_begins_changes_and_ends() {
         let mut trouble = Trouble::default();
         assert_eq!(trouble.over("x"), None);
-        assert_eq!(trouble.met("disk"), Some("waits      disk".into()));
-        assert_eq!(trouble.met("disk"), None);
+        assert_eq!(trouble.met("full", "a: full"), Some("waits      a: full".into()));
+        assert_eq!(trouble.met("full", "b: full"), None);
         assert!(trouble.until().is_some() && trouble.is_on());
-        assert_eq!(trouble.met("slurm"), Some("waits      slurm".into()));
+        assert_eq!(trouble.met("slurm", "slurm"), Some("waits      slurm".into()));
         assert_eq!(trouble.over("again"), Some("goes on    again".into()));
         assert!(trouble.until().is_none() && !trouble.is_on());
     }

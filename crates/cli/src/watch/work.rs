@@ -20,10 +20,13 @@ use super::instance::Instance;
 use super::read::{Read, ReadError, as_owner, read};
 use super::record::{Attempt, Ended, Name, Processed};
 use super::slurm::{Slurm, SlurmError, Submission};
-use crate::validate;
+use crate::{report, validate};
 
 /// Between two answers that there is no job: what sbatch has sent may still be on its way.
 pub const DOUBT: Duration = Duration::from_secs(5);
+
+/// So often the accounting is asked before it is given up.
+const PATIENCE: u32 = 24;
 
 /// Why a claim waits.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,14 @@ pub enum WorkError {
 }
 
 impl WorkError {
+    /// What is wrong, without the file that it was met with.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Disk(error) | Self::Read(ReadError::Disk(error)) => error.what(),
+            other => report::chain(other),
+        }
+    }
+
     /// Whether Slurm must come back first.
     pub fn is_slurms(&self) -> bool {
         matches!(self, Self::Away(_) | Self::Slurm(_))
@@ -183,10 +194,15 @@ impl<S: Slurm> Work<S> {
             Known::Job(job) => return self.decide(claim, &job).map(|()| None),
             Known::None { kept, unasked } => (kept, unasked),
         };
+        let now = Instant::now();
         if let Absence::Unsure(why) = absence(age, kept, unasked.as_deref(), attempt.elsewhere) {
+            // The accounting may only be away for a while.
+            let since = *claim.memory.unsure.get_or_insert(now);
+            if unasked.is_some() && now.duration_since(since) < PATIENCE * self.doubt {
+                return Ok(Some(self.doubt));
+            }
             return self.refuse(claim, &Refusal::Unknown { why }).map(|()| None);
         }
-        let now = Instant::now();
         if let Some(wait) = claim.memory.not_before.and_then(|time| time.checked_duration_since(now)) {
             return Ok(Some(wait));
         }

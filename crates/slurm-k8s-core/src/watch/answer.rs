@@ -95,24 +95,20 @@ pub fn read(end: End, stdout: &[u8], stderr: &[u8]) -> Answer {
         return Answer::Job(job);
     }
     let lines = lines(stderr);
-    match end {
-        End::Killed => Answer::Doubtful("sbatch was killed before it had said a job's number".into()),
+    let ours = lines.iter().any(|line| line.starts_with("spank-k8s: "));
+    let site = lines.iter().find(|line| SITE.iter().any(|text| line.contains(text))).filter(|_| !ours);
+    match (end, site) {
+        // Also one that was still trying at its deadline.
+        (End::Killed | End::Code(1..), Some(line)) => Answer::Away(line.clone()),
+        (End::Killed, None) => Answer::Doubtful("sbatch was killed before it had said a job's number".into()),
         // Its number may not have got into the file, for example on a full disk.
-        End::Code(0) => Answer::Doubtful(said(&lines)),
-        End::Code(_) => {
-            let ours = lines.iter().any(|line| line.starts_with("spank-k8s: "));
-            let site = lines.iter().find(|line| SITE.iter().any(|text| line.contains(text))).filter(|_| !ours);
-            match site {
-                Some(line) => Answer::Away(line.clone()),
-                None => Answer::Refused(Refusal::Sbatch { first: main(&lines), text: lines.join("\n") }),
-            }
-        }
+        (End::Code(0), _) => Answer::Doubtful(said(&lines)),
+        (End::Code(_), _) => Answer::Refused(Refusal::Sbatch { first: main(&lines), text: lines.join("\n") }),
     }
 }
 
 /// What sbatch said when it made no job without an error.
-#[must_use]
-pub fn said(lines: &[String]) -> String {
+fn said(lines: &[String]) -> String {
     if lines.is_empty() { "sbatch said nothing".to_owned() } else { lines.join("\n") }
 }
 
@@ -179,6 +175,8 @@ mod tests {
             matches!(read(ours), Answer::Refused(refusal) if refusal.to_string() == "sbatch refused it: line 3: no")
         );
         assert!(matches!(super::read(End::Killed, b"17", b""), Answer::Doubtful(_)));
+        let full = b"sbatch: error: Slurm job queue full, sleeping and retrying.";
+        assert!(matches!(super::read(End::Killed, b"", full), Answer::Away(_)));
         assert!(matches!(super::read(End::Code(0), b"", b"sbatch: Job 5 to start at"), Answer::Doubtful(_)));
     }
 
