@@ -45,7 +45,10 @@ fn has(file: &Path, name: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     // Other attributes may stand between the mark and the function.
     while lines.any(|line| ["#[test]", "#[tokio::test]"].contains(&line)) {
-        if lines.find(|line| line.contains("fn ")).is_some_and(|line| line.starts_with(&function)) {
+        if lines
+            .find(|line| line.contains("fn "))
+            .is_some_and(|line| line.trim_start_matches("async ").starts_with(&function))
+        {
             return true;
         }
     }
