@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
-use slurm_k8s_core::shown::quoted;
-use slurm_k8s_core::watch::admit::{Kind, Opened};
-use slurm_k8s_core::watch::settle::Look;
+
+use super::entry::{Entry, shown};
 
 /// How folders are opened.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -72,15 +71,6 @@ pub type Before = Box<dyn Fn(&'static str) -> io::Result<()>>;
 #[derive(Default)]
 pub struct Disk {
     before: Option<Before>,
-}
-
-/// What a name in a folder is.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    /// For the rules.
-    pub opened: Opened,
-    /// For completeness.
-    pub look: Look,
 }
 
 impl Disk {
@@ -154,7 +144,7 @@ impl Disk {
                 result => result.map(Some),
             }
         })?;
-        Ok(found.as_ref().map(entry))
+        Ok(found.as_ref().map(Entry::from))
     }
 
     /// What an open file is.
@@ -162,7 +152,7 @@ impl Disk {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
         let found =
             self.step("look at", folder, b"", || rustix::fs::statx(file, c"", flags, StatxFlags::BASIC_STATS))?;
-        Ok(entry(&found))
+        Ok(Entry::from(&found))
     }
 
     /// Moves.
@@ -273,47 +263,4 @@ pub fn read_all(file: &OwnedFd, most: usize) -> Result<Vec<u8>, Errno> {
     }
     bytes.truncate(most + 1);
     Ok(bytes)
-}
-
-fn entry(found: &rustix::fs::Statx) -> Entry {
-    let mode = u32::from(found.stx_mode);
-    let kind = match rustix::fs::FileType::from_raw_mode(mode) {
-        rustix::fs::FileType::RegularFile => Kind::File,
-        rustix::fs::FileType::Directory => Kind::Folder,
-        rustix::fs::FileType::Symlink => Kind::Link,
-        _ => Kind::Special,
-    };
-    let time = |time: rustix::fs::StatxTimestamp| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-    Entry {
-        opened: Opened {
-            kind,
-            links: found.stx_nlink.into(),
-            uid: found.stx_uid,
-            gid: found.stx_gid,
-            mode: mode & 0o7777,
-            size: found.stx_size,
-        },
-        look: Look {
-            inode: found.stx_ino,
-            size: found.stx_size,
-            modified: time(found.stx_mtime),
-            changed: time(found.stx_ctime),
-        },
-    }
-}
-
-/// A user's name for a file, in a line that people read.
-pub fn shown(name: &[u8]) -> String {
-    /// In characters.
-    const LONGEST: usize = 100;
-    let whole = escaped(name);
-    let cut: String = whole.chars().take(LONGEST).collect();
-    if cut.len() < whole.len() { cut + "…" } else { whole }
-}
-
-fn escaped(name: &[u8]) -> String {
-    match std::str::from_utf8(name) {
-        Ok(text) if !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '"') => text.to_owned(),
-        _ => quoted(name),
-    }
 }

@@ -9,7 +9,8 @@ use slurm_k8s_core::watch::reason::{self, Refusal};
 use slurm_k8s_core::watch::settle::{Look, Settling};
 
 use super::clock;
-use super::disk::{Disk, DiskError, shown};
+use super::disk::{Disk, DiskError};
+use super::entry::shown;
 use super::folders::Folders;
 
 /// A file that is complete.

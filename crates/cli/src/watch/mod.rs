@@ -9,6 +9,8 @@ mod account;
 mod claim;
 mod clock;
 mod disk;
+mod end;
+mod entry;
 mod figures;
 mod folders;
 mod instance;

@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use slurm_k8s_core::config::Config;
 use slurm_k8s_core::finding::Severity;
-use slurm_k8s_core::watch::answer::{self, Answer, Job};
-use slurm_k8s_core::watch::reason::{self, Refusal};
+use slurm_k8s_core::watch::answer::{self, Answer};
+use slurm_k8s_core::watch::id;
+use slurm_k8s_core::watch::reason::Refusal;
 use slurm_k8s_core::watch::step::{Absence, Known, MOST_DOUBTS, Next, absence, next};
-use slurm_k8s_core::watch::{id, name};
 
 use super::account::{Account, AccountError};
-use super::claim::{Claim, SCRIPT};
+use super::claim::Claim;
 use super::clock;
-use super::disk::{Disk, DiskError, shown};
+use super::disk::{Disk, DiskError};
+use super::entry::shown;
 use super::folders::Folders;
 use super::instance::Instance;
 use super::read::{Read, ReadError, as_owner, read};
-use super::record::{Attempt, Ended, Name, Processed};
+use super::record::{Attempt, Ended};
 use super::slurm::{Slurm, SlurmError, Submission};
 use crate::{report, validate};
 
@@ -220,56 +221,6 @@ impl<S: Slurm> Work<S> {
         }
         claim.forget_attempt(&self.disk)?;
         Ok(None)
-    }
-
-    fn decide(&self, claim: &Claim, job: &Job) -> Result<(), WorkError> {
-        let attempt = claim.attempted(&self.disk)?;
-        let (uid, at) = attempt.map_or((claim.uid, clock::now()), |attempt| (attempt.uid, attempt.at));
-        let user = Account::find(uid)?.map_or_else(|| uid.to_string(), |account| account.owner.name);
-        let record = Processed {
-            version: 1,
-            submission: claim.id.clone(),
-            job: job.id,
-            cluster: job.cluster.clone(),
-            name: Name::of(&claim.name),
-            user: user.clone(),
-            uid,
-            submitted: clock::text(at),
-        };
-        let note = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
-        let log = format!("submitted  {} of {user}: job {job} ({})", shown(&claim.name), claim.id);
-        Ok(claim.decide(&self.disk, &Ended::of_job(job, note, log))?)
-    }
-
-    fn refuse(&self, claim: &Claim, refusal: &Refusal) -> Result<(), WorkError> {
-        let user = Account::find(claim.uid).ok().flatten();
-        let user = user.map_or_else(|| format!("uid {}", claim.uid), |account| account.owner.name);
-        let name = shown(&claim.name);
-        let note = reason::text(&name, refusal, &claim.id, &clock::text(clock::now()));
-        let log = format!("refused    {name} of {user}: {refusal} ({})", claim.id);
-        let why = Some(refusal.label().to_owned());
-        Ok(claim.decide(&self.disk, &Ended { job: None, note, log, why })?)
-    }
-
-    /// Moves the file to where it stays, with what is written about it.
-    fn put_away(&self, claim: &Claim) -> Result<(), WorkError> {
-        let disk = &self.disk;
-        let Some(end) = claim.end(disk)? else { return Ok(()) };
-        let (folder, pairs) = match end.job {
-            Some(job) => (&self.folders.processed, name::processed(job, &claim.id, &claim.name)),
-            None => (&self.folders.failed, name::failed(&claim.id, &claim.name)),
-        };
-        let draft = format!(".{}", claim.id);
-        for pair in &pairs {
-            // Who has the note has the file's name, too.
-            if disk.reserve(folder, &pair.note, draft.as_bytes(), end.note.as_bytes())? {
-                disk.rename((&claim.folder, SCRIPT), (folder, &pair.file))?;
-                disk.sync(folder)?;
-                return Ok(());
-            }
-        }
-        let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-        Err(DiskError::of("write what became of a file into", &folder.path, there).into())
     }
 }
 
