@@ -121,7 +121,8 @@ fn what_is_refused_has_a_reason_beside_it() {
     assert!(reason("folder.sh").contains("it is a folder, not a file"));
     let _ = ALICE.run(&["bash", "-c", "cd $0/submit && rmdir folder.sh && rm .other", NAS]).ok();
     let log = site_log();
-    assert!(log.contains("refused    typo.sh of alice: the script has 1 error ("), "{log}");
+    let line = "refused    typo.sh of alice: the script has 1 error: line 2: there is no #K8S_IMGAE (";
+    assert!(log.contains(line), "{log}");
     assert_eq!(submit(), Vec::<String>::new());
 }
 

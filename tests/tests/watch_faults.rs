@@ -101,7 +101,7 @@ fn killed_at_random_points_nothing_is_lost_or_doubled() {
     each_once(&folder, &all, Duration::from_secs(60 + kills as u64 * 2));
     assert_eq!(watcher.end(), Some(0));
     let log = folder.log();
-    println!("{kills} kills, {} files, {} taken over", all.len(), log.matches("takes over ").count());
+    println!("{kills} kills, {} files, {} times taken over", all.len(), log.matches("takes over ").count());
     assert_eq!(folder.names("processing"), Vec::<String>::new(), "{log}");
     cancel(&folder);
 }

@@ -40,7 +40,7 @@ impl<S: Slurm> Work<S> {
         let user = user.map_or_else(|| format!("uid {}", claim.uid), |account| account.owner.name);
         let name = shown(&claim.name);
         let note = reason::text(&name, refusal, &claim.id, &clock::text(clock::now()));
-        let log = format!("refused    {name} of {user}: {refusal} ({})", claim.id);
+        let log = format!("refused    {name} of {user}: {} ({})", refusal.brief(), claim.id);
         let why = Some(refusal.label().to_owned());
         Ok(claim.decide(&self.disk, &Ended { job: None, note, log, why })?)
     }

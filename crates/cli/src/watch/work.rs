@@ -126,7 +126,9 @@ impl<S: Slurm> Work<S> {
         let errors = report.count(Severity::Error);
         if errors > 0 {
             let count = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-            return self.refuse(claim, &Refusal::Findings { count, text: report.text() });
+            let first = report.findings.iter().find(|finding| finding.is_error());
+            let first = first.map(ToString::to_string).unwrap_or_default();
+            return self.refuse(claim, &Refusal::Findings { count, first, text: report.text() });
         }
         let folder = self.config.watch.start_in.clone().unwrap_or_else(|| account.home.clone());
         // With a dot the folder itself has to be entered.

@@ -73,6 +73,8 @@ pub enum Refusal {
     Findings {
         /// `1 error`, `2 errors`.
         count: String,
+        /// The first one.
+        first: String,
         /// All findings as validate prints them.
         text: String,
     },
@@ -126,6 +128,15 @@ impl Refusal {
         })
     }
 
+    /// For the log, where nothing follows.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Findings { first, .. } => format!("{self}: {first}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// What follows the first line: others' words, as they are.
     fn details(&self) -> Option<&str> {
         match self {
@@ -174,7 +185,8 @@ mod tests {
     #[test]
     fn a_reason_says_what_and_how_to_mend_it() {
         let findings = "job.sh:2:1: error: there is no #K8S_IMGAE\n  hint: did you mean #K8S_IMAGE?\n".to_owned();
-        let refusal = Refusal::Findings { count: "1 error".into(), text: findings };
+        let refusal = Refusal::Findings { count: "1 error".into(), first: "line 2: no".into(), text: findings };
+        assert_eq!(refusal.brief(), "the script has 1 error: line 2: no");
         let expected = "job.sh: not submitted: the script has 1 error\n\njob.sh:2:1: error: there is no #K8S_IMGAE\n  \
                         hint: did you mean #K8S_IMAGE?\n\nsubmission i, now\n";
         assert_eq!(text("job.sh", &refusal, "i", "now"), expected);

@@ -1,6 +1,7 @@
 //! What a watcher does from time to time: it shows that it lives, takes over from those that do not, looks at the folder, and
 //! writes its figures.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{FIGURES, Running, Service, Task};
@@ -44,9 +45,14 @@ impl<S: Slurm> Service<'_, S> {
             Err(error) => return self.troubles.aside("take over", &error),
         };
         self.troubles.well("take over");
+        let watchers: BTreeSet<_> = taken.iter().map(|one| one.from.clone()).collect();
+        for watcher in watchers {
+            let claims = taken.iter().filter(|one| one.from == watcher).map(|one| one.id.as_str());
+            let claims = claims.collect::<Vec<_>>().join(" ");
+            self.journal.line(&format!("takes over from {watcher}, which is gone: {claims}"));
+        }
         for one in taken {
             self.figures.taken_over += 1;
-            self.journal.line(&format!("takes over {} from {}, which is gone", one.id, one.from));
             // Its sbatch may still run; it has this deadline.
             let deadline = (!one.surely).then(|| Instant::now() + work.config.watch.submit_timeout);
             self.resume(one.id, deadline);
