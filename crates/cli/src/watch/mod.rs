@@ -106,6 +106,10 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, WatchError> {
     if !arguments.once {
         journal.line(&format!("begins     {} is watched by {name}", work.folders.submit.path.display()));
     }
+    if !may_become_others() {
+        let text = "warns      without CAP_SETUID and CAP_SETGID only this user's own files can be submitted";
+        journal.line(text);
+    }
     let result = Service::new(&work, &journal).run(arguments.once).await;
     match &result {
         Ok(_) if arguments.once => {}
@@ -113,4 +117,11 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, WatchError> {
         Err(error) => journal.line(&format!("fails      {name}: {}", report::chain(error))),
     }
     result
+}
+
+/// Whether files of other users can be read and submitted.
+fn may_become_others() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }

@@ -21,8 +21,8 @@ use super::lookup;
 const ASKING: Duration = Duration::from_secs(30);
 /// A login's.
 const UMASK: u32 = 0o022;
-/// Longer words of sbatch are cut.
-const MOST: u64 = 64 << 10;
+/// Of sbatch's words the last are kept.
+const MOST: usize = 64 << 10;
 /// sbatch's answer is looked at so often while it runs: with `--wait` in the script it goes on after it.
 const LOOK: Duration = Duration::from_millis(100);
 /// So long it may go on after it.
@@ -128,8 +128,11 @@ impl Slurm for Commands {
         };
         let read = async {
             let mut said = Vec::new();
-            if let Some(stderr) = stderr {
-                let _ = stderr.take(MOST).read_to_end(&mut said).await;
+            if let Some(mut stderr) = stderr {
+                // To its end: an sbatch that cannot write would be killed.
+                while stderr.read_buf(&mut said).await.is_ok_and(|count| count > 0) {
+                    said.drain(..said.len().saturating_sub(MOST));
+                }
             }
             said
         };

@@ -41,9 +41,14 @@ pub enum WorkError {
     /// The owner.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// Slurm is not there.
-    #[error("Slurm does not take jobs: {0}")]
-    Away(String),
+    /// Slurm is not there, or cannot take this job now.
+    #[error("Slurm does not take jobs: {why}")]
+    Away {
+        /// Its words.
+        why: String,
+        /// Whether it is not there.
+        down: bool,
+    },
     /// A command of Slurm's.
     #[error(transparent)]
     Slurm(#[from] SlurmError),
@@ -61,9 +66,14 @@ impl WorkError {
         }
     }
 
-    /// Whether Slurm must come back first.
+    /// Whether Slurm must come back before anything else can be submitted.
     pub fn is_slurms(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Slurm(_))
+        match self {
+            Self::Away { down, .. } => *down,
+            // A program that does not start may be so for one user only.
+            Self::Slurm(error) => !matches!(error, SlurmError::Start { .. }),
+            _ => false,
+        }
     }
 }
 
@@ -174,7 +184,7 @@ impl<S: Slurm> Work<S> {
             Answer::Job(job) => self.decide(claim, &job),
             Answer::Refused(refusal) => self.refuse(claim, &refusal),
             // Where the answer was lost, there may be a job all the same: the attempt stays.
-            Answer::Away(why) => Err(WorkError::Away(why)),
+            Answer::Away { why, down } => Err(WorkError::Away { why, down }),
             Answer::Doubtful(why) => {
                 match said.end {
                     answer::End::Killed => claim.memory.doubts += 1,

@@ -48,18 +48,27 @@ pub enum Answer {
     Job(Job),
     /// There is none, and it is the file's fault.
     Refused(Refusal),
-    /// Slurm is not there, or not in a state to take jobs: the file waits.
-    Away(String),
+    /// Slurm is not in a state to take the job: the file waits.
+    Away {
+        /// Its words.
+        why: String,
+        /// Whether it is not there at all, so that no other file could be submitted either.
+        down: bool,
+    },
     /// There may be a job.
     Doubtful(String),
 }
 
 /// What Slurm's commands put in front of what they say.
-const PREFIXES: [&str; 4] = ["sbatch: ", "error: ", "fatal: ", "Batch job submission failed: "];
+const PREFIXES: [&str; 4] = ["sbatch: ", "error: ", "fatal: ", FAILED];
+/// What sbatch puts in front of slurmctld's word.
+const FAILED: &str = "Batch job submission failed: ";
 
-/// Said when it is not the file's fault.
+/// How a line begins that says that slurmctld is not there.
+const DOWN: &[&str] = &["Unable to contact slurm controller"];
+
+/// How lines begin that say something else that is not the file's fault.
 const SITE: &[&str] = &[
-    "Unable to contact slurm controller",
     "Connection refused",
     "Connection reset",
     "Connection timed out",
@@ -70,14 +79,11 @@ const SITE: &[&str] = &[
     "Network is unreachable",
     "Protocol authentication error",
     "Invalid authentication credential",
-    "authentication plugin",
-    "munge",
-    "Munge",
-    "temporarily unable to accept job",
-    "job queue full",
+    "Slurm temporarily unable to accept job",
+    "Slurm job queue full",
     "Job creation temporarily disabled",
-    "standby mode",
-    "state recovery",
+    "Slurm backup controller in standby mode",
+    "Controller is in standby mode",
     "Could not establish a configuration source",
     "Unable to process configuration file",
     "Incompatible versions of client and server",
@@ -88,6 +94,9 @@ const SITE: &[&str] = &[
     "No space left on device",
 ];
 
+/// More are not shown: a script may ask for sbatch's own messages (`--verbose`).
+const MOST_LINES: usize = 100;
+
 /// Reads it. A number counts also when sbatch then failed: the job is there.
 #[must_use]
 pub fn read(end: End, stdout: &[u8], stderr: &[u8]) -> Answer {
@@ -96,10 +105,10 @@ pub fn read(end: End, stdout: &[u8], stderr: &[u8]) -> Answer {
     }
     let lines = lines(stderr);
     let ours = lines.iter().any(|line| line.starts_with("spank-k8s: "));
-    let site = lines.iter().find(|line| SITE.iter().any(|text| line.contains(text))).filter(|_| !ours);
+    let site = site(stderr).filter(|_| !ours);
     match (end, site) {
         // Also one that was still trying at its deadline.
-        (End::Killed | End::Code(1..), Some(line)) => Answer::Away(line.clone()),
+        (End::Killed | End::Code(1..), Some((why, down))) => Answer::Away { why, down },
         (End::Killed, None) => Answer::Doubtful("sbatch was killed before it had said a job's number".into()),
         // Its number may not have got into the file, for example on a full disk.
         (End::Code(0), _) => Answer::Doubtful(said(&lines)),
@@ -112,11 +121,25 @@ fn said(lines: &[String]) -> String {
     if lines.is_empty() { "sbatch said nothing".to_owned() } else { lines.join("\n") }
 }
 
-/// Its lines without prefixes; nothing in them can do anything to a terminal.
+/// An error that is not the file's fault, and whether Slurm is away. It has to begin so: what a script names is in errors, too,
+/// and no user may stop all others' files.
+fn site(stderr: &[u8]) -> Option<(String, bool)> {
+    let text = String::from_utf8_lossy(stderr);
+    let is_error = |line: &str| ["error: ", "fatal: "].iter().any(|kind| line.starts_with(kind));
+    let errors = text.lines().filter_map(|line| line.strip_prefix("sbatch: ")).filter(|line| is_error(line));
+    let begins = |line: &str, texts: &[&str]| texts.iter().any(|text| line.starts_with(text));
+    errors.map(bare).find_map(|line| {
+        let down = begins(line, DOWN);
+        (down || begins(line, SITE)).then(|| (line.chars().filter(|c| !c.is_control()).collect(), down))
+    })
+}
+
+/// Its last lines without prefixes; nothing in them can do anything to a terminal.
 fn lines(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
     let plain = text.lines().map(|line| bare(line).chars().filter(|c| !c.is_control()).collect::<String>());
-    plain.filter(|line| !line.is_empty()).take(100).collect()
+    let mut lines: Vec<_> = plain.filter(|line| !line.is_empty()).collect();
+    lines.split_off(lines.len().saturating_sub(MOST_LINES))
 }
 
 /// Our own line if there is one, else the last: before that there are warnings.
@@ -160,7 +183,7 @@ mod tests {
     fn whose_fault_it_is() {
         let read = |text: &str| read(End::Code(1), b"", text.as_bytes());
         let away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n";
-        assert!(matches!(read(away), Answer::Away(why) if why.ends_with("(connect failure)")));
+        assert!(matches!(read(away), Answer::Away { why, down: true } if why.ends_with("(connect failure)")));
         let refused = "sbatch: error: invalid partition specified: x\n\
                        sbatch: error: Batch job submission failed: Invalid partition name specified\n";
         let Answer::Refused(Refusal::Sbatch { first, text }) = read(refused) else { panic!() };
@@ -176,7 +199,15 @@ mod tests {
         );
         assert!(matches!(super::read(End::Killed, b"17", b""), Answer::Doubtful(_)));
         let full = b"sbatch: error: Slurm job queue full, sleeping and retrying.";
-        assert!(matches!(super::read(End::Killed, b"", full), Answer::Away(_)));
+        assert!(matches!(super::read(End::Killed, b"", full), Answer::Away { down: false, .. }));
+        // What a script names is no reason to wait for Slurm.
+        for forged in [
+            "sbatch: error: invalid partition specified: Unable to contact slurm controller\n",
+            "sbatch: debug:  auth/munge: init: Unable to contact slurm controller\nsbatch: error: Invalid qos\n",
+            "Unable to contact slurm controller\n",
+        ] {
+            assert!(matches!(read(forged), Answer::Refused(_)), "{forged}");
+        }
         assert!(matches!(super::read(End::Code(0), b"", b"sbatch: Job 5 to start at"), Answer::Doubtful(_)));
     }
 
