@@ -91,7 +91,7 @@ fn without(text: &str, taken: &[(&str, u32)]) -> String {
     text.lines().filter(free).map(|line| format!("{line}\n")).collect()
 }
 
-/// Makes the homes and the site's NAS with the seed's folders.
+/// Makes the homes and the site's NAS.
 pub fn make_shared() -> Result<(), SharedError> {
     make(&paths::state(""), 0o711, 0)?;
     make(&paths::state("hosts"), 0o711, 0)?;
@@ -101,10 +101,7 @@ pub fn make_shared() -> Result<(), SharedError> {
         make(&paths::state("shared/home").join(user.name), 0o700, user.uid)?;
     }
     make(&paths::state("shared/nas"), 0o1777, 0)?;
-    for folder in ["results", "slurm-jobs", "slurm-jobs/submit", "slurm-jobs/processed", "slurm-jobs/failed"] {
-        make(&paths::state("shared/nas").join(folder), 0o1777, 0)?;
-    }
-    Ok(())
+    make(&paths::state("shared/nas/results"), 0o1777, 0)
 }
 
 fn make(path: &Path, mode: u32, owner: u32) -> Result<(), SharedError> {

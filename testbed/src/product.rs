@@ -1,5 +1,6 @@
 //! The product itself on the testbed's hosts, from this checkout's build.
 
+use crate::account::{self, SystemUser, UnknownUser};
 use crate::command::{self, CommandError};
 use crate::daemon::{Daemon, DaemonError};
 use crate::folder::{self, FolderError};
@@ -20,7 +21,10 @@ const RUN: &str = "/run/slurm-k8s";
 
 /// The site's configuration; every other key has its default.
 const CONFIGURATION: &str = "cluster = \"testbed\"\n\n[registry]\nplain_http = [\"nas-hub.local:5407\"]\n\n\
-                             [pod]\nmounts = [\"/home\", \"/mnt/nas\"]\n";
+                             [pod]\nmounts = [\"/home\", \"/mnt/nas\"]\n\n\
+                             [watch]\npoll = \"1s\"\nsettle = \"500ms\"\nmetrics = \"/var/lib/node-exporter/watch.prom\"\n";
+/// What the watcher of the submit folder writes into on the controller; its user's.
+const WATCHED: [&str; 3] = ["/mnt/nas/slurm-jobs", "/var/log/slurm-k8s", "/var/lib/node-exporter"];
 
 /// Why the product could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +52,12 @@ pub enum ProductError {
     /// The run folder could not be mounted.
     #[error(transparent)]
     Mount(#[from] CommandError),
-    /// `slurm-k8s gc` does not run.
+    /// A service on the controller does not run.
     #[error(transparent)]
-    Gc(#[from] DaemonError),
+    Service(#[from] DaemonError),
+    /// The services' user.
+    #[error(transparent)]
+    User(#[from] UnknownUser),
 }
 
 /// A file that is installed: what it is, where it comes from, where it goes, its mode.
@@ -115,6 +122,10 @@ pub fn prepare(site: &Site) -> Result<(), ProductError> {
     for host in site.hosts() {
         host.write("/etc/slurm/k8s.toml", CONFIGURATION.as_bytes(), 0o644, 0, 0)?;
     }
+    let SystemUser { uid, gid } = account::system(CTL, "slurm")?;
+    for path in WATCHED {
+        folder::make(CTL, path, 0o755, uid, gid)?;
+    }
     for node in site.nodes() {
         folder::make(*node, LIBEXEC, 0o755, 0, 0)?;
         folder::make(*node, "/var/log/slurm-k8s", 0o755, 0, 0)?;
@@ -160,15 +171,25 @@ fn gc() -> Daemon {
     Daemon::new(CTL, "slurm-k8s-gc", user.into_iter().chain(command))
 }
 
-/// Starts `slurm-k8s gc` if it is installed; anew if its program changed.
-pub fn start_gc(changed: Changed) -> Result<(), ProductError> {
+/// `slurm-k8s watch`, as the site's unit runs it: as slurm, with the rights to become a file's owner and to end their sbatch.
+fn watch() -> Daemon {
+    let rights = "+setuid,+setgid,+kill";
+    let user = ["setpriv", "--reuid=slurm", "--regid=slurm", "--init-groups"].map(str::to_owned);
+    let rights = [format!("--inh-caps={rights}"), format!("--ambient-caps={rights}")];
+    Daemon::new(CTL, "slurm-k8s-watch", user.into_iter().chain(rights).chain([CLI.to_owned(), "watch".to_owned()]))
+}
+
+/// Starts the services on the controller if the program is installed; anew if it changed.
+pub fn start_services(changed: Changed) -> Result<(), ProductError> {
     if !CTL.path(CLI).exists() {
         return Ok(());
     }
-    if changed.cli {
-        gc().stop(slurm::PATIENCE)?;
+    for service in [gc(), watch()] {
+        if changed.cli {
+            service.stop(slurm::PATIENCE)?;
+        }
+        service.start()?;
     }
-    gc().start()?;
     Ok(())
 }
 
@@ -221,7 +242,9 @@ pub fn status(site: &Site) -> Vec<Row> {
         }
     };
     let mut rows: Vec<Row> = site.hosts().into_iter().map(row).collect();
-    let gc = gc().running();
-    rows.push(Row::new(CTL.name, "slurm-k8s gc", gc, if gc { "runs" } else { "does not run" }));
+    for (name, service) in [("slurm-k8s gc", gc()), ("slurm-k8s watch", watch())] {
+        let runs = service.running();
+        rows.push(Row::new(CTL.name, name, runs, if runs { "runs" } else { "does not run" }));
+    }
     rows
 }

@@ -46,7 +46,7 @@ pub fn run(slurm: &str, nodes: usize) -> Result<bool, Box<dyn Error>> {
     })?;
     step("slurm", || slurm::bring_up(site, changed || installed.plugin || installed.submit))?;
     kubernetes::up(site.nodes())?;
-    product::start_gc(installed)?;
+    product::start_services(installed)?;
     let rows = status::rows(site);
     println!("{}", status::table(&rows).trim_end());
     println!("up in {:.1} s; try: cargo testbed exec -- srun hostname", begin.elapsed().as_secs_f32());
@@ -77,7 +77,7 @@ pub fn install() -> Result<(), Box<dyn Error>> {
     if changed.plugin {
         step("slurmd with the new plugin", || product::restart_slurmd(&site))?;
     }
-    product::start_gc(changed)?;
+    product::start_services(changed)?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub mod registry;
 pub mod slurm;
 pub mod submit;
 pub mod support;
+pub mod watch;
 
 pub use broken::{Away, Changed, Fault, alone, together};
 pub use job::Job;

@@ -44,8 +44,11 @@ fn has(file: &Path, name: &str) -> bool {
     let function = format!("fn {name}(");
     let mut lines = text.lines().map(str::trim);
     // Other attributes may stand between the mark and the function.
-    while lines.any(|line| line == "#[test]") {
-        if lines.find(|line| line.contains("fn ")).is_some_and(|line| line.starts_with(&function)) {
+    while lines.any(|line| ["#[test]", "#[tokio::test]"].contains(&line)) {
+        if lines
+            .find(|line| line.contains("fn "))
+            .is_some_and(|line| line.trim_start_matches("async ").starts_with(&function))
+        {
             return true;
         }
     }

@@ -8,6 +8,7 @@ mod report;
 mod site;
 mod slurm;
 mod validate;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum Command {
     Namespace(namespace::Command),
     /// Check batch scripts before they are submitted
     Validate(validate::Arguments),
+    /// Submit the batch scripts that users put into the site's submit folder
+    Watch(watch::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -48,6 +51,7 @@ async fn main() -> ExitCode {
             report::error(&error, error.hint());
             validate::unusable()
         }),
+        Command::Watch(arguments) => watch::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint())),
     }
 }
 

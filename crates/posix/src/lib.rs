@@ -3,10 +3,12 @@
 use std::io;
 
 mod exec;
+mod login;
 mod signal;
 mod user;
 
 pub use exec::{environment, execve};
+pub use login::{Login, start_as};
 pub use signal::{
     Received, block_signals, die_by, ignore_only, ignored, kill, next_signal, take_signals, unblock_signals,
 };

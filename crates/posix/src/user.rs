@@ -33,7 +33,9 @@ fn assume(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     // SAFETY: the kernel reads `groups.len()` numbers of 32 bits from the slice, which outlives the call; the other
     // calls take plain integers. All of them change this thread alone.
     let (user, group) = unsafe {
-        if libc::geteuid() == 0 && libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0 {
+        let set = libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr());
+        // Who may not change groups may not change users either, and can only look as itself.
+        if set != 0 && libc::geteuid() != uid {
             return Err(io::Error::last_os_error());
         }
         libc::setfsgid(gid);

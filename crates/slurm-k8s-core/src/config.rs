@@ -46,6 +46,8 @@ pub struct Config {
     pub signal: Signals,
     /// The node's log.
     pub log: Log,
+    /// The submit folder.
+    pub watch: Watch,
     /// Options under a name.
     pub profiles: BTreeMap<String, Profile>,
 }
@@ -208,6 +210,34 @@ pub struct Log {
     pub keep: u32,
 }
 
+/// `[watch]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Watch {
+    /// It has `submit`, and the folders that files go through.
+    pub folder: PathBuf,
+    /// How often it is looked at when nothing tells of a change.
+    #[serde(with = "crate::duration::serde_text")]
+    pub poll: Duration,
+    /// How long a file has to stay as it is.
+    #[serde(with = "crate::duration::serde_text")]
+    pub settle: Duration,
+    /// Owners with a smaller number are refused.
+    pub min_uid: u32,
+    /// Whose members may submit; none lets all.
+    pub groups: Vec<String>,
+    /// Where jobs begin, if not in their owner's home.
+    pub start_in: Option<PathBuf>,
+    /// For one call of sbatch.
+    #[serde(with = "crate::duration::serde_text")]
+    pub submit_timeout: Duration,
+    /// After this time without a sign of life another watcher takes over.
+    #[serde(with = "crate::duration::serde_text")]
+    pub lease: Duration,
+    /// The file for `node_exporter`.
+    pub metrics: Option<PathBuf>,
+}
+
 impl Config {
     /// The namespace of a user's Pods, unless the user asks for another.
     #[must_use]
@@ -262,6 +292,7 @@ impl Default for Config {
             registry: Registries::default(),
             signal: Signals::default(),
             log: Log::default(),
+            watch: Watch::default(),
             profiles: BTreeMap::new(),
         }
     }
@@ -328,6 +359,22 @@ impl Default for Signals {
 impl Default for Log {
     fn default() -> Self {
         Self { max_bytes: 10 << 20, keep: 3 }
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            folder: "/mnt/nas/slurm-jobs".into(),
+            poll: Duration::from_secs(5),
+            settle: Duration::from_secs(2),
+            min_uid: 1000,
+            groups: Vec::new(),
+            start_in: None,
+            submit_timeout: Duration::from_secs(60),
+            lease: Duration::from_mins(5),
+            metrics: None,
+        }
     }
 }
 

@@ -35,5 +35,6 @@ pub mod shown;
 pub mod template;
 pub mod user_namespace;
 pub mod verdict;
+pub mod watch;
 
 pub use place::Place;

@@ -99,7 +99,6 @@ impl Site {
     }
 
     /// With this config.
-    #[cfg(test)]
     pub fn of(config: Config) -> Self {
         Self { config: Some(config), missing: None }
     }

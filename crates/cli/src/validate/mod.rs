@@ -5,10 +5,12 @@ mod image;
 mod input;
 mod output;
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use slurm_k8s_core::config::Config;
 use slurm_k8s_core::finding::{Finding, Severity};
 use slurm_k8s_core::image::ImageRef;
 use slurm_k8s_core::judge::{self, Submission};
@@ -57,6 +59,31 @@ impl Report {
     fn has_error(&self) -> bool {
         self.findings.iter().any(Finding::is_error)
     }
+
+    /// How many findings are this bad.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.kind.severity == severity).count()
+    }
+
+    /// The findings as they are printed.
+    pub fn text(&self) -> String {
+        output::lines(self, output::Style::Plain)
+    }
+}
+
+/// Whose job it would be, and what is in its environment.
+struct Submitter<'a> {
+    uid: u32,
+    variable: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+/// What can be said of another user's script, submitted without any options or variables.
+pub fn of_owner(config: &Config, name: String, script: &[u8], uid: u32) -> Report {
+    let script = Script { name, bytes: script.to_vec() };
+    let submitter = Submitter { uid, variable: &|_| None };
+    let (mut report, _) = of_script(&Site::of(config.clone()), &script, &submitter);
+    report.findings.sort_by_key(Finding::order);
+    report
 }
 
 /// Validates each file.
@@ -65,9 +92,10 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, InputError> {
     let mut slurm = asking::Slurm::new(!arguments.no_slurm);
     let mut registries = arguments.check_image.then(|| image::Registries::new(&site));
     let mut reports = Vec::new();
+    let me = Submitter { uid: rustix::process::getuid().as_raw(), variable: &|name| std::env::var_os(name) };
     for file in &arguments.files {
         let script = Script::read(file)?;
-        let (mut report, images) = of_script(&site, &script);
+        let (mut report, images) = of_script(&site, &script, &me);
         if let Some(registries) = &mut registries {
             for wanted in images {
                 report.findings.extend(registries.check(&wanted).await);
@@ -98,7 +126,7 @@ struct Wanted {
 }
 
 /// What can be said without asking anybody.
-fn of_script(site: &Site, script: &Script) -> (Report, Vec<Wanted>) {
+fn of_script(site: &Site, script: &Script, submitter: &Submitter<'_>) -> (Report, Vec<Wanted>) {
     let mut report = Report { file: script.name.clone(), findings: Vec::new(), images: Vec::new() };
     let mut wanted = Vec::new();
     for (place, error) in form::check(&script.bytes) {
@@ -117,13 +145,13 @@ fn of_script(site: &Site, script: &Script) -> (Report, Vec<Wanted>) {
             script: &script.bytes,
             component,
             given: &given,
-            variable: &|name| std::env::var_os(name),
+            variable: submitter.variable,
             config: site.config.as_ref(),
-            uid: rustix::process::getuid().as_raw(),
+            uid: submitter.uid,
         });
         wanted.extend(image_of(site, &judged.options));
         if let Some(config) = site.config.as_ref().filter(|_| judged.options.wants_pod()) {
-            let has = |what| amount::has(&words, &|name| std::env::var_os(name), what);
+            let has = |what| amount::has(&words, submitter.variable, what);
             report.findings.extend(judge::of_requirement(config, has));
             report.findings.extend(judge::of_amount(config, &judged.options, &amount::of(&words)));
         }
@@ -145,9 +173,4 @@ fn image_of(site: &Site, options: &JobOptions) -> Option<Wanted> {
     }
     let place = options.given(IMAGE).and_then(|given| given.origin.place());
     options.image().map(|image| Wanted { image: image.clone(), place })
-}
-
-/// How many of these there are.
-fn count(report: &Report, severity: Severity) -> usize {
-    report.findings.iter().filter(|finding| finding.kind.severity == severity).count()
 }

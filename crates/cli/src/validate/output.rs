@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde::Serialize;
 use slurm_k8s_core::finding::{Finding, Severity};
 
-use super::{Report, count};
+use super::Report;
 
 /// The version of the JSON document; fields may be added without a new one.
 const VERSION: u32 = 1;
@@ -52,7 +52,8 @@ fn print(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-fn lines(report: &Report, style: Style) -> String {
+/// The findings, as [`text`] prints them.
+pub fn lines(report: &Report, style: Style) -> String {
     let mut text = String::new();
     for finding in &report.findings {
         let place = finding.place.map_or(String::new(), |place| format!(":{place}"));
@@ -101,8 +102,8 @@ fn document(reports: &[Report]) -> String {
     let entries = reports.iter().map(|report| Entry {
         file: &report.file,
         images: &report.images,
-        errors: count(report, Severity::Error),
-        warnings: count(report, Severity::Warning),
+        errors: report.count(Severity::Error),
+        warnings: report.count(Severity::Warning),
         findings: report.findings.iter().map(Row::of).collect(),
     });
     let document = Document { version: VERSION, files: entries.collect() };

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 use std::time::Duration;
 
-use super::Config;
+use super::{Config, Watch};
 use crate::grant::CONTAINER_RUN_DIR;
 use crate::option::variable;
 use crate::shown::quoted;
@@ -51,6 +51,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     }
     durations(config)?;
     paths(config)?;
+    watch(&config.watch)?;
     gres(config)?;
     if let Some(host) = config.registry.plain_http.iter().find(|host| !image::is_host(host)) {
         return Err(fault("registry.plain_http", host, "is not HOST or HOST:PORT, such as nas-hub.local:5407"));
@@ -73,6 +74,24 @@ fn durations(config: &Config) -> Result<(), Fault> {
         return Err(fault("kubernetes.start_timeout", &shown, "is less than 1s"));
     }
     Ok(())
+}
+
+fn watch(watch: &Watch) -> Result<(), Fault> {
+    let within = |key, value: Duration, least: Duration, most: Duration, reason| {
+        if (least..=most).contains(&value) { Ok(()) } else { Err(fault(key, &duration::format(value), reason)) }
+    };
+    let (tenth, ten) = (Duration::from_millis(100), Duration::from_mins(10));
+    within("watch.poll", watch.poll, tenth, Duration::from_mins(5), "is not between 100ms and 5m")?;
+    within("watch.settle", watch.settle, tenth, ten, "is not between 100ms and 10m")?;
+    within("watch.submit_timeout", watch.submit_timeout, Duration::from_secs(1), ten, "is not between 1s and 10m")?;
+    let reason = "is less than twice watch.submit_timeout";
+    within("watch.lease", watch.lease, 2 * watch.submit_timeout, Duration::MAX, reason)?;
+    if watch.min_uid == 0 {
+        return Err(fault("watch.min_uid", "0", "would let root's files be submitted"));
+    }
+    plain("watch.folder", &watch.folder)?;
+    watch.start_in.iter().try_for_each(|path| plain("watch.start_in", path))?;
+    watch.metrics.iter().try_for_each(|path| plain("watch.metrics", path))
 }
 
 fn paths(config: &Config) -> Result<(), Fault> {

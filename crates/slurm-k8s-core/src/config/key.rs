@@ -230,6 +230,55 @@ pub const KEYS: &[Key] = &[
     ),
     key("log.max_bytes", "number, at least 4096", "10485760", "The size in bytes at which the log is rotated."),
     key("log.keep", "number", "3", "How many old logs are kept."),
+    key(
+        "watch.folder",
+        "path",
+        r#""/mnt/nas/slurm-jobs""#,
+        "For `slurm-k8s watch` on the controller: users put batch scripts into `submit` in it, and find them in `processed` or `failed`. It belongs to the user that the watcher runs as.",
+    ),
+    key(
+        "watch.poll",
+        "duration, 100ms to 5m",
+        r#""5s""#,
+        "How often `submit` is looked at. What is written on this host is seen at once; what other hosts write is not told.",
+    ),
+    key(
+        "watch.settle",
+        "duration, 100ms to 10m",
+        r#""2s""#,
+        "A file is taken when its size and times have stayed the same for so long. An empty one must stay so ten times as long.",
+    ),
+    key("watch.min_uid", "number, at least 1", "1000", "Files of users with a smaller number are refused."),
+    key(
+        "watch.groups",
+        "list of names",
+        "[]",
+        "Only files of these groups' members are submitted. An empty list lets every user submit.",
+    ),
+    Key {
+        name: "watch.start_in",
+        kind: "path",
+        default: None,
+        doc: "The folder in which the jobs begin. Without it, each begins in its owner's home.",
+    },
+    key(
+        "watch.submit_timeout",
+        "duration, 1s to 10m",
+        r#""1m""#,
+        "For one call of sbatch. It should be longer than `MessageTimeout` in slurm.conf.",
+    ),
+    key(
+        "watch.lease",
+        "duration, at least twice submit_timeout",
+        r#""5m""#,
+        "What a watcher has taken goes to another one when it has shown no sign of life for so long; on the same host as soon as its process is gone.",
+    ),
+    Key {
+        name: "watch.metrics",
+        kind: "path",
+        default: None,
+        doc: "A file for node_exporter's textfile collector (`/var/lib/prometheus/node-exporter/slurm_k8s_watch.prom`), replaced by rename.",
+    },
 ];
 
 /// An annotated config with every key at its default.

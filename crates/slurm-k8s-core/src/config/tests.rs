@@ -22,6 +22,8 @@ fn the_table_has_every_field_and_its_default() {
     config.kubernetes.node_name = Some("node".into());
     config.gres.gpu = Some("nvidia.com/gpu".into());
     config.results.folder = Some("/mnt/nas/results".into());
+    config.watch.start_in = Some("/scratch".into());
+    config.watch.metrics = Some("/var/lib/watch.prom".into());
     let written = toml::to_string(&config).unwrap();
     let Ok(table) = written.parse::<toml::Table>() else { panic!("{written}") };
     let mut fields = Vec::new();
@@ -90,6 +92,10 @@ fn errors_name_line_key_and_value() {
         ("[log]\nkeep = -1", "line 2: keep: invalid value"),
         ("[gres]\ngpu = 'gpu'", "line 2: gres.gpu: \"gpu\" is not an extended resource"),
         ("[registry]\nplain_http = ['http://a']", "line 2: registry.plain_http: \"http://a\" is not HOST or HOST:PORT"),
+        ("[watch]\npoll = '1h'", "line 2: watch.poll: \"1h\" is not between 100ms and 5m"),
+        ("[watch]\nlease = '90s'", "line 2: watch.lease: \"90s\" is less than twice watch.submit_timeout"),
+        ("[watch]\nmin_uid = 0", "line 2: watch.min_uid: \"0\" would let root's files be submitted"),
+        ("[watch]\nfolder = 'nas'", "line 2: watch.folder: \"nas\" is not an absolute path"),
         ("[gres]\nvariables = ['A B']", "line 2: gres.variables: \"A B\" is not a variable's name"),
     ] {
         let error = error(text);
