@@ -23,8 +23,16 @@ const RUN: &str = "/run/slurm-k8s";
 const CONFIGURATION: &str = "cluster = \"testbed\"\n\n[registry]\nplain_http = [\"nas-hub.local:5407\"]\n\n\
                              [pod]\nmounts = [\"/home\", \"/mnt/nas\"]\n\n\
                              [watch]\npoll = \"1s\"\nsettle = \"500ms\"\nmetrics = \"/var/lib/node-exporter/watch.prom\"\n";
-/// What the watcher of the submit folder writes into on the controller; its user's.
-const WATCHED: [&str; 3] = ["/mnt/nas/slurm-jobs", "/var/log/slurm-k8s", "/var/lib/node-exporter"];
+/// What the watcher of the submit folder writes into on the controller, with its mode; its user's. It would make the last
+/// three itself, but not take them from another owner.
+const WATCHED: [(&str, u32); 6] = [
+    ("/var/log/slurm-k8s", 0o755),
+    ("/var/lib/node-exporter", 0o755),
+    ("/mnt/nas/slurm-jobs", 0o755),
+    ("/mnt/nas/slurm-jobs/submit", 0o1777),
+    ("/mnt/nas/slurm-jobs/processed", 0o755),
+    ("/mnt/nas/slurm-jobs/failed", 0o755),
+];
 
 /// Why the product could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +131,8 @@ pub fn prepare(site: &Site) -> Result<(), ProductError> {
         host.write("/etc/slurm/k8s.toml", CONFIGURATION.as_bytes(), 0o644, 0, 0)?;
     }
     let SystemUser { uid, gid } = account::system(CTL, "slurm")?;
-    for path in WATCHED {
-        folder::make(CTL, path, 0o755, uid, gid)?;
+    for (path, mode) in WATCHED {
+        folder::make(CTL, path, mode, uid, gid)?;
     }
     for node in site.nodes() {
         folder::make(*node, LIBEXEC, 0o755, 0, 0)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -25,6 +26,12 @@ pub fn put_into(at: At, folder: &str, name: &str, script: &str, mode: u32) {
     let line =
         r#"cat > "$0/submit/.$$.new" && chmod $2 "$0/submit/.$$.new" && mv -T -- "$0/submit/.$$.new" "$0/submit/$1""#;
     let _ = at.run_with(&["bash", "-c", line, folder, name, &format!("{mode:o}")], script.as_bytes()).ok();
+}
+
+/// When this program first put a file somewhere, as submissions have it in their names.
+fn begin() -> &'static str {
+    static BEGIN: OnceLock<String> = OnceLock::new();
+    BEGIN.get_or_init(|| CTL.run(&["date", "-u", "+%Y%m%d-%H%M%S"]).ok().text())
 }
 
 fn list(folder: &str) -> Vec<String> {
@@ -66,11 +73,11 @@ pub fn processed(name: &str) -> Value {
     let mut found = None;
     until("the file has its job", || {
         let records = records(NAS);
-        let of_name = records.into_values().filter(|record| record.get("name").and_then(Value::as_str) == Some(name));
+        // Files of earlier runs are there, too, perhaps with jobs of higher numbers.
+        let new = records.into_iter().filter(|(id, _)| id.as_str() >= begin()).map(|(_, record)| record);
+        let of_name = new.filter(|record| record.get("name").and_then(Value::as_str) == Some(name));
         found = of_name.max_by_key(|record| record.get("job").and_then(Value::as_u64));
-        // An older one of this name is not the one that was put there.
-        let there = submit().contains(&name.to_owned());
-        if found.is_some() && !there { Ok(()) } else { Err(format!("{:?}", submit())) }
+        found.is_some().then_some(()).ok_or_else(|| format!("{:?}", submit()))
     });
     found.expect("it was found")
 }

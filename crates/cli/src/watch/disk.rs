@@ -104,17 +104,14 @@ impl Disk {
         Ok(Folder { fd, path: folder.path.join(std::ffi::OsStr::from_bytes(name)) })
     }
 
-    /// Makes a folder; false if there is one.
+    /// Makes a folder; false if there is one. It has its mode from the first moment, since the process's umask is 0: one that
+    /// nobody may enter could not be taken over.
     pub fn make(&self, folder: &Folder, name: &[u8], mode: u32) -> Result<bool, DiskError> {
-        match self.step("make the folder", folder, name, || rustix::fs::mkdirat(folder, name, Mode::empty())) {
-            Ok(()) => {}
-            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        // Whatever the umask is.
         let mode = Mode::from_raw_mode(mode);
-        self.step("chmod", folder, name, || rustix::fs::chmodat(folder, name, mode, AtFlags::empty()))?;
-        Ok(true)
+        self.step("make the folder", folder, name, || match rustix::fs::mkdirat(folder, name, mode) {
+            Err(Errno::EXIST) => Ok(false),
+            result => result.map(|()| true),
+        })
     }
 
     /// The names in a folder, in no order.

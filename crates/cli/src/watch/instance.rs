@@ -112,8 +112,14 @@ impl Instance {
         claims(disk, &self.folder)
     }
 
-    /// Takes over what watchers have left that are gone.
-    pub fn take_over(&self, disk: &Disk, folders: &Folders, lease: Duration) -> Result<Vec<TakenOver>, DiskError> {
+    /// Takes over what watchers have left that are gone. What cannot be moved is told to `failed`, and left for another time.
+    pub fn take_over(
+        &self,
+        disk: &Disk,
+        folders: &Folders,
+        lease: Duration,
+        failed: &mut dyn FnMut(DiskError),
+    ) -> Result<Vec<TakenOver>, DiskError> {
         self.beat(disk, folders)?;
         let Some(mine) = disk.look(&self.folder, CARD)? else { return Ok(Vec::new()) };
         let mut taken = Vec::new();
@@ -121,11 +127,11 @@ impl Instance {
             if name == self.name.as_bytes() {
                 continue;
             }
-            match self.from(disk, folders, &name, mine.look.modified, lease) {
-                Ok(claims) => taken.extend(claims),
+            match self.from(disk, folders, &name, (mine.look.modified, lease), &mut taken) {
+                Ok(()) => {}
                 // Another watcher was faster.
                 Err(error) if error.is_absent() => {}
-                Err(error) => return Err(error),
+                Err(error) => failed(error),
             }
         }
         Ok(taken)
@@ -136,9 +142,9 @@ impl Instance {
         disk: &Disk,
         folders: &Folders,
         name: &[u8],
-        now: i128,
-        lease: Duration,
-    ) -> Result<Vec<TakenOver>, DiskError> {
+        (now, lease): (i128, Duration),
+        taken: &mut Vec<TakenOver>,
+    ) -> Result<(), DiskError> {
         let other = disk.enter(&folders.processing, name)?;
         let card = disk.read(&other, CARD)?.and_then(|bytes| serde_json::from_slice::<Process>(&bytes).ok());
         // Both times are the file server's. One without a card was killed before it took anything, or is about to begin.
@@ -150,9 +156,9 @@ impl Instance {
             beat.is_none_or(|beat| now - beat.look.modified > i128::try_from(lease.as_nanos()).unwrap_or(i128::MAX));
         let lives = card.as_ref().and_then(|card| card.lives(&self.process));
         if !(lives == Some(false) || (lives.is_none() && silent)) {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut taken = Vec::new();
+        let mut failed = None;
         for id in claims(disk, &other)? {
             match disk.rename((&other, id.as_bytes()), (&self.folder, id.as_bytes())) {
                 Ok(()) => {
@@ -160,8 +166,12 @@ impl Instance {
                     taken.push(TakenOver { id, from, surely: lives == Some(false) });
                 }
                 Err(error) if error.is_absent() => {}
-                Err(error) => return Err(error),
+                // The others are moved all the same.
+                Err(error) => failed = Some(error),
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         if claims(disk, &other)?.is_empty() {
             for file in disk.names(&other)? {
@@ -169,7 +179,7 @@ impl Instance {
             }
             disk.remove_folder(&folders.processing, name)?;
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// Leaves: the folder goes if nothing is in it.

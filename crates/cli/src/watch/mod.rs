@@ -96,6 +96,8 @@ impl WatchError {
 /// Runs the subcommand.
 pub async fn run(arguments: &Arguments) -> Result<ExitCode, WatchError> {
     let config = site::read(&arguments.config)?;
+    // What is made has the mode that it is made with.
+    rustix::process::umask(rustix::fs::Mode::empty());
     let disk = Disk::default();
     let folders = Folders::open(&disk, &config.watch.folder)?;
     let journal = Journal::of(&config);

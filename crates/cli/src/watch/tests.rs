@@ -57,6 +57,19 @@ impl Site {
         }
     }
 
+    /// All folders.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut all = vec![self.folder.path().to_owned()];
+        let mut done = 0;
+        while let Some(folder) = all.get(done) {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let more: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+            all.extend(more);
+            done += 1;
+        }
+        all
+    }
+
     fn names(&self, folder: &str) -> Vec<String> {
         names(&self.path(folder))
     }
@@ -123,7 +136,10 @@ impl Life {
     async fn live(&self) -> Result<(), WorkError> {
         let work = &self.work;
         let mut claims = Vec::new();
-        for one in work.instance.take_over(&work.disk, &work.folders, Duration::from_secs(3600))? {
+        let (lease, mut failed) = (Duration::from_secs(3600), None);
+        let taken = work.instance.take_over(&work.disk, &work.folders, lease, &mut |error| failed = Some(error))?;
+        failed.map_or(Ok(()), Err)?;
+        for one in taken {
             claims.extend(Claim::resume(&work.disk, &work.instance, one.id)?);
         }
         for file in self.ready()? {

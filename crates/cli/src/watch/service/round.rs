@@ -40,11 +40,17 @@ impl<S: Slurm> Service<'_, S> {
 
     fn take_over(&mut self) {
         let work = self.work;
-        let taken = match work.instance.take_over(&work.disk, &work.folders, work.config.watch.lease) {
-            Ok(taken) => taken,
-            Err(error) => return self.troubles.aside("take over", &error),
-        };
-        self.troubles.well("take over");
+        let mut failed = Vec::new();
+        let lease = work.config.watch.lease;
+        let taken = work.instance.take_over(&work.disk, &work.folders, lease, &mut |error| failed.push(error));
+        let taken = taken.unwrap_or_else(|error| {
+            failed.push(error);
+            Vec::new()
+        });
+        match failed.first() {
+            Some(error) => self.troubles.aside("take over", error),
+            None => self.troubles.well("take over"),
+        }
         let watchers: BTreeSet<_> = taken.iter().map(|one| one.from.clone()).collect();
         for watcher in watchers {
             let claims = taken.iter().filter(|one| one.from == watcher).map(|one| one.id.as_str());

@@ -42,10 +42,16 @@ async fn steps(text: &str, slurm: &FakeSlurm) -> usize {
 
 /// A life that is killed after so many steps; whether it came to its end.
 async fn life(site: &Site, slurm: &FakeSlurm, steps: usize) -> bool {
-    match Life::begin(site, slurm, &Steps::stop_after(steps)) {
+    let ended = match Life::begin(site, slurm, &Steps::stop_after(steps)) {
         Ok(life) => life.live().await.is_ok(),
         Err(_) => false,
+    };
+    // Root enters every folder; the watcher's user only what it may.
+    for folder in site.folders() {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&folder).unwrap().permissions());
+        assert_eq!(mode & 0o700, 0o700, "{} after {steps} steps", folder.display());
     }
+    ended
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ fn only_the_dead_are_taken_over() {
         disk.make(&owner.folder, id.as_bytes(), 0o711).unwrap();
         owner
     };
-    let taken = |lease| mine.take_over(&disk, &folders, lease).unwrap().len();
+    let taken = |lease| mine.take_over(&disk, &folders, lease, &mut |error| panic!("{error}")).unwrap().len();
     // This process, an earlier one with its number, one of another host.
     let _alive = of(Process::this());
     assert_eq!(taken(Duration::ZERO), 0);
