@@ -217,6 +217,12 @@ pub fn start_again(job: &str) {
     let _ = ROOT.run(&update).ok();
 }
 
+/// Waits until both kubelets take Pods again. One that has lost the API server for half a minute may look for it only a
+/// minute later (client-go's reflector: 30 s, and up to as much again by chance); the next test's Pod would wait.
+pub fn kubelets_follow() {
+    let _ = ALICE.run(&["srun", "-Q", "-N2", "--mem=50M", &in_image("busybox"), "true"]).ok();
+}
+
 /// The names of our Pods, all namespaces.
 #[must_use]
 pub fn pods() -> String {

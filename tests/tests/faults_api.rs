@@ -6,7 +6,10 @@ use std::time::Instant;
 
 use e2e::api_log::{AUDIT, Mark};
 use e2e::process::{agent, no_process_of, shim};
-use e2e::{ALICE, CTL, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, no_pod_of, nodes_are_up, until};
+use e2e::{
+    ALICE, CTL, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, kubelets_follow, no_pod_of, nodes_are_up,
+    until,
+};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 
@@ -151,6 +154,7 @@ fn without_an_api_server_jobs_end_and_what_is_killed_leaves_no_process() {
     other.ends_whole();
     lost.failed(125, "the link to the Pod ended without a status");
     shot.ended("FAILED|0:9");
+    kubelets_follow();
 }
 
 #[test]

@@ -2,7 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2e::process::no_process_of;
-use e2e::{ALICE, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, no_pod_of, nodes_are_up, registry, until};
+use e2e::{
+    ALICE, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, kubelets_follow, no_pod_of, nodes_are_up,
+    registry, until,
+};
 
 #[test]
 fn kubelet_and_containerd_are_restarted_and_running_jobs_live_on() {
@@ -151,4 +154,5 @@ fn a_nodes_network_is_cut_and_comes_back() {
     }
     living.ends_whole();
     ending.ends_whole();
+    kubelets_follow();
 }
