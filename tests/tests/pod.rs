@@ -32,6 +32,43 @@ fn folders_and_files_of_the_users_are_mounted() {
     assert_eq!(ALICE.run(&["ls", &folder]).ok().text(), "a:b\nnew\none");
 }
 
+/// A file system on the first node, for as long as it lives.
+struct Mounted(String);
+
+impl Mounted {
+    fn at(folder: String) -> Self {
+        let _ = ALICE.run(&["mkdir", "-p", &folder]).ok();
+        let _ = NODE1.run(&["mount", "-t", "tmpfs", "-o", "mode=0755", "none", &folder]).ok();
+        let _ = NODE1.run_with(&["tee", &format!("{folder}/file")], b"the node's").ok();
+        Self(folder)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = NODE1.run(&["umount", &self.0]);
+    }
+}
+
+#[test]
+fn what_the_node_has_mounted_below_a_source_stays_mounted() {
+    let _alone = alone();
+    let folder = scratch("below");
+    let mounted = Mounted::at(format!("{folder}/below"));
+    // As systemd has it on every host; else nothing could go wrong.
+    let table = NODE1.run(&["grep", &format!(" {} ", mounted.0), "/proc/self/mountinfo"]).ok().text();
+    assert!(table.contains(" shared:"), "{table}");
+    for _ in 0..2 {
+        let ran = in_pod(&[&format!("--k8s-mounts={folder}:/x")], "cat /x/below/file").ok();
+        assert_eq!(ran.text(), "the node's");
+        until("no mount is left", || {
+            let left = NODE1.run(&["grep", "-c", " /run/slurm-k8s/mounts/", "/proc/self/mounts"]).text();
+            (left == "0").then_some(()).ok_or(left)
+        });
+        assert_eq!(NODE1.run(&["cat", &format!("{}/file", mounted.0)]).ok().text(), "the node's");
+    }
+}
+
 #[test]
 fn mounts_have_the_users_rights_not_roots() {
     let _together = together();

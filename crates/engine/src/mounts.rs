@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
+use rustix::mount::{
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount, open_tree, unmount,
+};
 use slurm_k8s_core::grant::Mount;
 use slurm_k8s_core::option::MOUNTS;
 use slurm_k8s_core::option::mount::MountRequest;
@@ -132,15 +134,28 @@ impl Mounts {
             | OpenTreeFlags::AT_EMPTY_PATH
             | OpenTreeFlags::AT_RECURSIVE;
         let tree = open_tree(source, "", flags)?;
-        move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        part(place)
     }
+}
+
+/// A clone's mounts are peers of the node's own: what is unmounted below one is unmounted below the other. As slaves they
+/// still have what the node mounts there later (`mount_namespaces(7)`).
+fn part(place: &Path) -> rustix::io::Result<()> {
+    mount_change(place, MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+}
+
+/// Unmounts a clone, and nothing of the node's: also one whose slurmstepd was killed before it was parted.
+pub fn detach(place: &Path) -> rustix::io::Result<()> {
+    part(place)?;
+    unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
 }
 
 impl Drop for Mounts {
     /// Unmounts, then removes the empty places: one that is still mounted on cannot be removed, and stays.
     fn drop(&mut self) {
         for place in &self.places {
-            let _ = unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+            let _ = detach(place);
             if let Err(error) = std::fs::remove_dir(place).or_else(|_| std::fs::remove_file(place)) {
                 log::warn!("cannot remove the mount point {}: {error}", place.display());
             }

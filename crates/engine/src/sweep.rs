@@ -13,11 +13,10 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use slurm_k8s_core::grant::Grant;
 
-use crate::{cgroup, rundir};
+use crate::{cgroup, mounts, rundir};
 
 /// The file in a run folder that says which process the agent is; root's alone.
 const AGENT: &str = "agent.pid";
@@ -94,7 +93,7 @@ fn remove_mounts(folder: &Path) {
     for number in entries(folder) {
         let place = folder.join(number);
         // Not a mount: slurmstepd was killed before it was.
-        let _ = unmount(&place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        let _ = mounts::detach(&place);
         if let Err(error) = std::fs::remove_dir(&place).or_else(|_| std::fs::remove_file(&place)) {
             log::warn!("cannot remove the mount point {}: {error}", place.display());
         }
