@@ -62,7 +62,8 @@ impl Drop for Unasked {
 }
 
 /// What slurmctld says to something that only the site's config forbids.
-fn judged() -> Option<String> {
+#[must_use]
+pub fn judged() -> Option<String> {
     let ran = sbatch(ALICE, &["--test-only"], &script("#K8S_NETWORK=host"));
     (ran.code != Some(0)).then(|| ran.errors())
 }

@@ -110,7 +110,10 @@ fn tasks_of_an_array_have_their_own() {
         let files = ALICE.run(&["ls", &format!("{FOLDER}/{job}_{task}/outputs")]).ok().text();
         assert_eq!(files, task.to_string());
     }
-    let job = run(&["-n1", ":", "-n1"], "echo both; srun --het-group=0,1 sh -c 'echo $K8S_OUTPUT_DIR' | sort -u");
+    let job = run(
+        &["-n1", ":", "-n1"],
+        "#K8S_BATCH=host\necho both; srun --het-group=0,1 sh -c 'echo $K8S_OUTPUT_DIR' | sort -u",
+    );
     assert_eq!(read(&format!("{job}/stdout.log")), format!("both\n{FOLDER}/{job}/outputs"));
 }
 

@@ -1,7 +1,7 @@
 //! What slurmctld makes of a job, by the site's config and without a plugin on the login host.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::submit::{IN_POD, output, refused, sbatch, script};
+use e2e::submit::{IN_POD, judged, output, refused, sbatch, script};
 use e2e::{ALICE, At, Away, CTL, Changed, NODE1, ROOT, accounting, alone, image, in_image, scratch, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
@@ -153,4 +153,5 @@ fn both_sides_judge_alike() {
         };
         assert_eq!(verdict(CTL, NODE1), verdict(NODE1, CTL), "{option}={value} {strict}");
     }
+    until("slurmctld has its own config", || judged().map(|_| ()).ok_or_else(String::new));
 }
