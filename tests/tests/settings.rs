@@ -28,6 +28,11 @@ impl Drop for Settings {
 }
 
 fn reconfigure() {
+    // From 24.11 on slurmctld starts itself anew: a node's word that a job is over may be lost, and comes again a minute later.
+    until("no job is about to end", || {
+        let ending = ROOT.run(&["squeue", "-h", "-t", "CG"]).ok().text();
+        ending.is_empty().then_some(()).ok_or(ending)
+    });
     let _ = CTL.run(&["scontrol", "reconfigure"]);
     until("Slurm takes jobs", || {
         let ran = ALICE.run(&["srun", "-Q", "-N2", "--mem=50M", "true"]);
