@@ -185,6 +185,8 @@ fn check_path(text: &str, host: Option<&str>, path: &str) -> Result<(), ImageErr
     };
     let lower = text.replacen(path, &path.to_ascii_lowercase(), 1);
     if path.to_ascii_lowercase().split('/').all(is_component) {
+        // What is proposed must be one; if something else is wrong as well, that comes first.
+        lower.parse::<ImageRef>()?;
         return Err(ImageError::UpperCase { mend: format!("write {lower}") });
     }
     Err(ImageError::Path { part: crate::shown::quoted(part.as_bytes()) })

@@ -109,3 +109,13 @@ fn the_repository_is_as_containerd_has_it() {
     let image: ImageRef = format!("r.example/a:1@{digest}").parse().unwrap();
     assert_eq!((image.repository().as_str(), image.digest()), ("r.example/a", Some(digest.as_str())));
 }
+
+#[test]
+fn what_is_proposed_is_an_image() {
+    let error = |text: &str| text.parse::<ImageRef>().unwrap_err();
+    assert_eq!(error("nas:5407/Tool:1.2").hint().as_deref(), Some("write nas:5407/tool:1.2"));
+    for text in ["Nas/Tool:", "nas:5407/Tool@sha256:12"] {
+        let error = error(text);
+        assert!(!matches!(error, ImageError::UpperCase { .. }), "{text}: {error}");
+    }
+}
