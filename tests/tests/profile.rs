@@ -7,11 +7,16 @@ use e2e::{ALICE, Changed, NODE1, ROOT, Ran, alone, image, in_image};
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 const TEMPLATE: &str = "/etc/slurm/k8s-pod.yaml";
 
-/// The config on the login host and on the first node with this behind it, which begins in `[pod]`; slurmctld leaves it to
-/// them.
-fn site(more: &str) -> (Unasked, Changed, Changed) {
-    let edit = |at| Changed::edit(at, CONFIG, |text| text + more);
+/// The config on the login host and on the first node as changed; slurmctld leaves it to them.
+fn site(change: impl Fn(String) -> String) -> (Unasked, Changed, Changed) {
+    let edit = |at| Changed::edit(at, CONFIG, &change);
     (Unasked::start(), edit(ROOT), edit(NODE1))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as `Changed::edit` gives it")]
+fn with_template(text: String) -> String {
+    assert!(text.contains("[pod]\n"), "{text}");
+    text.replacen("[pod]\n", &format!("[pod]\ntemplate = '{TEMPLATE}'\n"), 1)
 }
 
 fn on_node1(options: &[&str], line: &str) -> Ran {
@@ -41,10 +46,11 @@ impl Drop for Template {
 #[test]
 fn a_profile_gives_what_the_user_does_not() {
     let _alone = alone();
-    let _site = site(&format!(
+    let small = format!(
         "[profiles.small]\nimage = '{}'\nshm_size = '5M'\nreadonly = true\nenv = 'FROM=profile'\n",
         image("userland")
-    ));
+    );
+    let _site = site(|text| text + &small);
     let line = "df --output=size -B1M /dev/shm | tail -n1; touch /etc/x 2>/dev/null && echo writable; echo $FROM";
     assert_eq!(on_node1(&["--k8s-profile=small"], line).ok().text(), "5\nprofile");
     let over = ["--k8s-profile=small", "--k8s-shm-size=7M", "--k8s-env=FROM=me"];
@@ -56,7 +62,7 @@ fn a_profile_gives_what_the_user_does_not() {
 #[test]
 fn a_profile_needs_no_permission_and_its_user_does() {
     let _alone = alone();
-    let _site = site("[profiles.data]\nmounts = '/usr/share:/site:ro'\n");
+    let _site = site(|text| text + "[profiles.data]\nmounts = '/usr/share:/site:ro'\n");
     let image = in_image("busybox");
     assert_eq!(on_node1(&[&image, "--k8s-profile=data"], "test -d /site/doc && echo there").ok().text(), "there");
     on_node1(&[&image, "--k8s-profile=data", "--k8s-mounts=/usr/lib:/x"], "true").fails(1, "/usr/lib");
@@ -81,7 +87,7 @@ fn the_sites_template_is_in_every_pod_below_ours() {
         "metadata:\n  labels: {site: here, app: other}\nspec:\n  restartPolicy: Always\n  \
          tolerations: [{key: site, operator: Exists}]\n  containers:\n  - name: job\n    env: [{name: SITE, value: here}]\n",
     );
-    let _site = site(&format!("template = '{TEMPLATE}'\n"));
+    let _site = site(with_template);
     let ran = on_node1(&[&in_image("busybox"), "--k8s-keep"], "echo $SLURM_JOB_ID $SITE").ok().text();
     let job = ran.strip_suffix(" here").unwrap();
     let select = format!("app=slurm-job,site=here,job-id={job}");
@@ -95,7 +101,7 @@ fn the_sites_template_is_in_every_pod_below_ours() {
 fn a_bad_template_is_named_with_its_line() {
     let _alone = alone();
     let _template = Template::of("spec:\n  tolerations: []\n  priorityClas: high\n");
-    let _site = site(&format!("template = '{TEMPLATE}'\n"));
+    let _site = site(with_template);
     let named = format!("{TEMPLATE} cannot be used: line 3: a Pod has no field spec.priorityClas");
     let image = in_image("busybox");
     on_node1(&[&image], "true").fails(1, &named);
