@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod choice;
+pub mod collect;
 pub mod config;
 pub mod duration;
 pub mod exit_code;
