@@ -10,6 +10,7 @@ use slurm_k8s_core::gres::{self, Gpus};
 use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::option::{Batch, Io, JobOptions};
 use slurm_k8s_core::{option, profile, script};
+use slurm_k8s_engine::results::Place;
 use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
 use slurm_spank::SpankHandle;
 
@@ -71,12 +72,12 @@ pub fn begin(spank: &SpankHandle) -> Option<Running> {
     {
         return Some(refused(refuse::variable(SCRIPT_VARIABLE, error)));
     }
-    let note = results::leave_room(spank, &config);
+    let (place, note) = results::leave_room(spank, &config);
     let file = options.script().filter(|_| step_id == BATCH && !has_commands(spank)).map(Path::to_owned);
     if step_id == BATCH && file.is_none() && options.batch().unwrap_or(config.pod.batch) == Batch::Host {
         return None;
     }
-    let step = match describe(spank, step_id, &options, given, template) {
+    let step = match describe(spank, step_id, &options, given, template, place) {
         Ok(step) => step,
         Err(what) => return Some(refused(refuse::slurm(what))),
     };
@@ -138,6 +139,7 @@ fn describe(
     options: &JobOptions,
     given: JobOptions,
     template: Option<PathBuf>,
+    results: Option<Place>,
 ) -> Result<Step, &'static str> {
     let mib = if step_id == BATCH { spank.job_alloc_mem() } else { spank.step_alloc_mem() };
     let cores = if step_id == BATCH { spank.job_alloc_cores() } else { spank.step_alloc_cores() };
@@ -172,6 +174,8 @@ fn describe(
         cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(list).len()).ok()).filter(|count| *count > 0),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
+        restart: variable("SLURM_RESTART_COUNT").and_then(|text| text.parse().ok()).unwrap_or(0),
+        results,
     })
 }
 

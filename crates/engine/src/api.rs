@@ -1,5 +1,6 @@
 //! The API server: one connection, every request with a deadline.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -147,6 +148,8 @@ pub struct Pods {
     timeout: Duration,
     kubeconfig: PathBuf,
     namespace: String,
+    /// How many requests were sent, by verb, and how many of them had no good answer.
+    sent: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 /// One client with one identity.
@@ -176,6 +179,7 @@ impl Pods {
             timeout,
             kubeconfig: kubeconfig.to_owned(),
             namespace: namespace.to_owned(),
+            sent: Arc::default(),
         })
     }
 
@@ -183,6 +187,16 @@ impl Pods {
     #[must_use]
     pub fn patient(&self, timeout: Duration) -> Self {
         Self { timeout, ..self.clone() }
+    }
+
+    /// The requests so far, of all clones: by verb, and those without a good answer as `failed`.
+    pub fn requests(&self) -> BTreeMap<String, u32> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, what: &str) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        *sent.entry(what.to_owned()).or_default() += 1;
     }
 
     fn line(&self) -> Line {
@@ -236,8 +250,8 @@ impl Pods {
     }
 
     /// DELETE with grace 0: only for a Pod whose processes are known to be dead, or must be. A Pod that is gone
-    /// already is a success.
-    pub async fn delete(&self, name: &str, uid: Option<&str>) -> Result<(), ApiError> {
+    /// already is a success. Gives the Pod as it was.
+    pub async fn delete(&self, name: &str, uid: Option<&str>) -> Result<Option<Pod>, ApiError> {
         let mut params = DeleteParams::default().grace_period(0);
         if let Some(uid) = uid {
             params =
@@ -245,13 +259,14 @@ impl Pods {
         }
         let error = match self.ask("DELETE", async |line| line.api.delete(name, &params).await).await {
             Err(error) if error.status() != Some(404) => error,
-            _ => return Ok(()),
+            Ok(answer) => return Ok(answer.left()),
+            Err(_) => return Ok(None),
         };
         if error.status() == Some(409) && uid.is_some() {
             let present = self.get(name).await?.and_then(|pod| pod.metadata.uid);
             // Another Pod has the name by now.
             if present.as_deref() != uid {
-                return Ok(());
+                return Ok(None);
             }
         }
         Err(error)
@@ -288,10 +303,16 @@ impl Pods {
         request: &impl AsyncFn(Line) -> Result<T, kube::Error>,
     ) -> Result<T, ApiError> {
         let retry_after = line.retry_after.clone();
-        match tokio::time::timeout(self.timeout, request(line)).await {
+        self.count(verb);
+        let answer = match tokio::time::timeout(self.timeout, request(line)).await {
             Ok(answer) => answer.map_err(|error| ApiError::of(error, &retry_after)),
             Err(_) => Err(ApiError::Timeout { verb, seconds: self.timeout.as_secs_f32() }),
+        };
+        // That there is no such object is an answer.
+        if answer.as_ref().is_err_and(|error| error.status() != Some(404)) {
+            self.count("failed");
         }
+        answer
     }
 
     /// Reads the kubeconfig again: the credentials in it are replaced from time to time, and the server's address may

@@ -96,6 +96,17 @@ impl Views<'_> {
     }
 }
 
+impl Views<'_> {
+    fn cpu_us(&self, agent: i32) -> Result<u64, CgroupError> {
+        let cgroup = self.of(agent, "cpuacct")?;
+        let file = cgroup.file("cpuacct.usage", "cpu.stat");
+        let text = read(file.clone())?;
+        let time =
+            if cgroup.v1 { text.trim().parse().ok().map(|ns: u64| ns / 1000) } else { field(&text, "usage_usec") };
+        time.ok_or_else(|| CgroupError::Read { file, source: std::io::ErrorKind::InvalidData.into() })
+    }
+}
+
 /// One cgroup.
 struct Cgroup {
     folder: PathBuf,
@@ -171,6 +182,11 @@ pub struct Memory {
 /// What the container's memory has come to.
 pub fn memory(agent: i32) -> Result<Memory, CgroupError> {
     Views::of_this_node().memory(agent)
+}
+
+/// The processor time of the container so far, in microseconds.
+pub fn cpu_us(agent: i32) -> Result<u64, CgroupError> {
+    Views::of_this_node().cpu_us(agent)
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {

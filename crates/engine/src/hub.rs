@@ -254,6 +254,8 @@ impl<'a> Hub<'a> {
 
     fn agent_came(&mut self, sender: Sender, process: Process, ids: &Ids) {
         self.agent_seen = true;
+        let made = self.door.container.as_ref().and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
+        self.journal.record.container(made);
         sweep::note_agent(self.run_dir, process.pid());
         self.agent_process = Some(process);
         if *ids != self.door.ids {
@@ -364,10 +366,7 @@ impl<'a> Hub<'a> {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
-        self.journal.write(
-            "refused",
-            &[("code", Value::from(refusal.code)), ("message", Value::from(refusal.message.as_str()))],
-        );
+        self.journal.refused(&refusal);
         for state in self.tasks.values_mut().filter(|state| !state.ended) {
             state.ended = true;
             // An agent that comes all the same must not run it.
@@ -379,8 +378,17 @@ impl<'a> Hub<'a> {
 
     fn kill_agent(&mut self) {
         self.thaw();
+        self.look_at_usage();
         if let Some(agent) = &self.agent_process {
             agent.kill();
+        }
+    }
+
+    /// The container's control group goes with the agent.
+    fn look_at_usage(&self) {
+        if let Some(agent) = self.agent_process.as_ref().filter(|agent| agent.alive() && self.door.container.is_some())
+        {
+            self.journal.record.look_at_usage(agent.pid().as_raw_pid());
         }
     }
 }

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
-use slurm_k8s_agent::link::message::{End, Message};
+use slurm_k8s_agent::link::message::{End, Message, Refusal};
+
+use crate::record::Recorder;
 
 /// One step's entries.
 pub struct Journal {
@@ -18,12 +20,14 @@ pub struct Journal {
     start: Instant,
     job: String,
     pod: String,
+    /// For the job's summary.
+    pub record: Recorder,
 }
 
 impl Journal {
     /// Opens `dir/engine.log`, after rotation if it has grown past `max_bytes` (`keep` old files stay).
     #[must_use]
-    pub fn open(dir: &Path, max_bytes: u64, keep: u32, job: &str, pod: &str) -> Self {
+    pub fn open(dir: &Path, max_bytes: u64, keep: u32, job: &str, pod: &str, record: Recorder) -> Self {
         let path = dir.join("engine.log");
         rotate(&path, max_bytes, keep);
         let file = OpenOptions::new()
@@ -33,7 +37,7 @@ impl Journal {
             .open(&path)
             .map_err(|error| log::warn!("cannot open {}: {error}", path.display()))
             .ok();
-        Self { file, start: Instant::now(), job: job.to_owned(), pod: pod.to_owned() }
+        Self { file, start: Instant::now(), job: job.to_owned(), pod: pod.to_owned(), record }
     }
 
     /// Appends one phase with its values; `ms` since the step's first entry is added.
@@ -59,8 +63,18 @@ impl Journal {
 }
 
 impl Journal {
+    /// Appends why the step does not run, or was lost.
+    pub fn refused(&self, refusal: &Refusal) {
+        self.record.refused(refusal);
+        self.write(
+            "refused",
+            &[("code", Value::from(refusal.code)), ("message", Value::from(refusal.message.as_str()))],
+        );
+    }
+
     /// Appends what the agent has told of a task.
     pub fn told(&self, message: &Message) {
+        self.record.told(message);
         match message {
             Message::Started { task } => self.write("started", &[("task", Value::from(*task))]),
             Message::Exited { task, end, usage } => {
@@ -122,7 +136,7 @@ mod tests {
     fn a_line_per_phase_and_old_files_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         for round in 0..4 {
-            let journal = Journal::open(dir.path(), 1, 2, "7.0", "slurm-job-7");
+            let journal = Journal::open(dir.path(), 1, 2, "7.0", "slurm-job-7", Recorder::default());
             journal.write("posted", &[("round", Value::from(round))]);
         }
         let newest = std::fs::read_to_string(dir.path().join("engine.log")).unwrap();

@@ -20,6 +20,7 @@ mod peer;
 mod plan;
 mod process;
 pub mod proctrack;
+mod record;
 mod refusal;
 mod removal;
 pub mod results;

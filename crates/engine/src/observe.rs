@@ -38,6 +38,10 @@ const SILENCE: Duration = Duration::from_secs(330);
 pub enum Observed {
     /// A state for the journal.
     Phase(String),
+    /// The Pod is there, with this name.
+    Created(String),
+    /// What its image was, by digest.
+    Image(String),
     /// A line for the user.
     Notice(String),
     /// Somebody else than Slurm ends the Pod.
@@ -98,7 +102,7 @@ async fn create<F: Future<Output = ()>>(
     loop {
         match creation.attempt(pods).await {
             Ok(created) => {
-                tell(Observed::Phase("created".into())).await;
+                tell(Observed::Created(created.name.clone())).await;
                 return Ok(created);
             }
             // An API server that has just started refuses everybody for a moment: its roles are not loaded yet.
@@ -126,7 +130,7 @@ async fn follow<F: Future<Output = ()>>(
 ) {
     let params = WatchParams::default().fields(&format!("metadata.name={}", created.name));
     let mut version = created.version.clone();
-    let mut judge = Judge { pull_patience: patience, waiting, failed_pull: None, last: String::new() };
+    let mut judge = Judge { pull_patience: patience, waiting, failed_pull: None, last: String::new(), digest: false };
     let mut pause = Pause::new();
     loop {
         let mut retry_after = None;
@@ -195,12 +199,22 @@ struct Judge<'a> {
     /// Since when the pull fails, and how it failed last.
     failed_pull: Option<(Instant, String)>,
     last: String,
+    /// The digest was told.
+    digest: bool,
 }
 
 impl Judge<'_> {
     /// What is new in this version of the Pod.
     fn look(&mut self, pod: &Pod) -> Vec<Observed> {
         self.waiting.set(!verdict::has_sandbox(pod));
+        let digest = if self.digest { None } else { verdict::digest(pod) };
+        self.digest |= digest.is_some();
+        let mut observed = self.verdict(pod);
+        observed.extend(digest.map(|digest| Observed::Image(digest.to_owned())));
+        observed
+    }
+
+    fn verdict(&mut self, pod: &Pod) -> Vec<Observed> {
         let verdict = judge(pod);
         let since = self.failed_pull.take().map(|(since, _)| since);
         match verdict {

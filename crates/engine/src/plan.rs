@@ -20,6 +20,7 @@ use slurm_k8s_core::template::Template;
 use slurm_k8s_core::{label, name, policy, profile};
 
 use crate::mounts::Rules;
+use crate::results::Place;
 
 /// A step on this node, as slurmstepd knows it.
 #[derive(Debug, Clone)]
@@ -64,6 +65,10 @@ pub struct Step {
     pub memory_bytes: Option<u64>,
     /// The batch script in slurmd's spool.
     pub script: Option<PathBuf>,
+    /// How often the job began anew.
+    pub restart: u32,
+    /// Where it leaves its record, if jobs have folders for results.
+    pub results: Option<Place>,
 }
 
 /// Says what is not installed on this node, before anything is sent.

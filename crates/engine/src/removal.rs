@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use slurm_k8s_core::verdict::digest;
 use tokio::time::Instant;
 
 use crate::api::{ApiError, Pods};
@@ -38,7 +39,7 @@ pub async fn remove(pods: &Pods, target: Target, journal: &Journal) {
     let mut pause = Pause::new();
     let mut refusals = 0;
     loop {
-        let error = match delete(&pods, &target).await {
+        let error = match delete(&pods, &target, journal).await {
             Ok(true) => return journal.write("deleted", &[]),
             Ok(false) => return,
             Err(error) => error,
@@ -56,18 +57,26 @@ pub async fn remove(pods: &Pods, target: Target, journal: &Journal) {
 }
 
 /// False if there is no Pod of ours.
-async fn delete(pods: &Pods, target: &Target) -> Result<bool, ApiError> {
+async fn delete(pods: &Pods, target: &Target, journal: &Journal) -> Result<bool, ApiError> {
     match target {
-        Target::Known(created) => pods.delete(&created.name, Some(&created.uid)).await.map(|()| true),
+        Target::Known(created) => delete_named(pods, &created.name, Some(&created.uid), journal).await,
         Target::Perhaps { name, nonce: ours } => {
             for variant in 0..NAMES {
                 let name = if variant == 0 { name.clone() } else { slurm_k8s_core::name::variant(name, variant) };
                 let Some(pod) = pods.get(&name).await? else { continue };
                 if nonce(&pod) == Some(ours) {
-                    return pods.delete(&name, pod.metadata.uid.as_deref()).await.map(|()| true);
+                    return delete_named(pods, &name, pod.metadata.uid.as_deref(), journal).await;
                 }
             }
             Ok(false)
         }
     }
+}
+
+async fn delete_named(pods: &Pods, name: &str, uid: Option<&str>, journal: &Journal) -> Result<bool, ApiError> {
+    let pod = pods.delete(name, uid).await?;
+    if let Some(digest) = pod.as_ref().and_then(digest) {
+        journal.record.digest(digest);
+    }
+    Ok(true)
 }

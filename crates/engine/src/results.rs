@@ -1,17 +1,26 @@
-//! A job's folder for what it leaves behind. Slurm opens the job's output in it right after the plugin's first hook.
+//! A job's folder for what it leaves behind. Slurm opens the job's output in it right after the plugin's first hook; its steps
+//! leave records for the collector (`slurm_k8s_core::collect`).
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, fchmod, fchown, fstat, mkdirat, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fchown, fstat, mkdirat, openat, renameat, statat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
+use slurm_k8s_core::collect::{STEPS, queue};
 use slurm_k8s_core::results::OUTPUTS;
+
+use crate::rundir::random;
 
 /// How long the file system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for what no job needs.
+const BRIEF: Duration = Duration::from_secs(3);
+
+/// How folders are opened.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Why a job has no folder.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +41,29 @@ pub enum ResultsError {
         /// Why.
         source: io::Error,
     },
+    /// A step's record cannot be left in it.
+    #[error("cannot leave a record for the job's summary in {}", path.display())]
+    Leave {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The job cannot be named to the collector.
+    #[error("cannot tell the collector of the job in {}", path.display())]
+    Enqueue {
+        /// The collector's folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The file system does not answer.
-    #[error("the folder for results {} did not answer within {} s", path.display(), PATIENCE.as_secs())]
+    #[error("the folder for results {} did not answer within {} s", path.display(), limit.as_secs())]
     Silent {
         /// The folder.
         path: PathBuf,
+        /// How long it was waited for.
+        limit: Duration,
     },
 }
 
@@ -59,16 +86,92 @@ pub fn make(folder: &Path, id: &str, owner: &Owner) -> Result<PathBuf, ResultsEr
     let path = folder.join(id);
     let failed = |source: io::Error| ResultsError::Make { path: path.clone(), source };
     let made = attempt(folder, id, owner, false);
-    let made = match made.map_err(failed)?.ok_or_else(|| ResultsError::Silent { path: path.clone() })? {
-        Err(Fault::Errno(Errno::ACCESS | Errno::PERM)) => attempt(folder, id, owner, true)
-            .map_err(failed)?
-            .ok_or_else(|| ResultsError::Silent { path: path.clone() })?,
-        made => made,
-    };
+    let made =
+        match made.map_err(failed)?.ok_or_else(|| ResultsError::Silent { path: path.clone(), limit: PATIENCE })? {
+            Err(Fault::Errno(Errno::ACCESS | Errno::PERM)) => attempt(folder, id, owner, true)
+                .map_err(failed)?
+                .ok_or_else(|| ResultsError::Silent { path: path.clone(), limit: PATIENCE })?,
+            made => made,
+        };
     match made {
         Ok(()) => Ok(path.join(OUTPUTS)),
         Err(Fault::Errno(error)) => Err(failed(error.into())),
         Err(Fault::Foreign(owner)) => Err(ResultsError::Foreign { path, owner }),
+    }
+}
+
+/// Where a job's steps leave their records.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The job's folder.
+    pub folder: PathBuf,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+impl Place {
+    /// Leaves a record: whole or not at all, with the user's rights.
+    pub fn leave(&self, name: &str, bytes: Vec<u8>) -> Result<(), ResultsError> {
+        let (folder, name, user) = (self.folder.clone(), name.to_owned(), self.owner.clone());
+        let work = move || -> Result<(), Errno> {
+            let job = openat(CWD, &folder, FOLDER, Mode::empty())?;
+            let steps = own(&job, Path::new(STEPS), &user, false).map_err(|fault| match fault {
+                Fault::Errno(error) => error,
+                Fault::Foreign(_) => Errno::PERM,
+            })?;
+            let draft = format!(".{name}.new");
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = std::fs::File::from(openat(&steps, &draft, flags, Mode::from_raw_mode(0o600))?);
+            let written = (&file).write_all(&bytes).and_then(|()| file.sync_all());
+            written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            renameat(&steps, &draft, &steps, &name)
+        };
+        let path = || self.folder.clone();
+        match self.owner.run(BRIEF, work) {
+            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Err(error))) => Err(ResultsError::Leave { path: path(), source: error.into() }),
+            Ok(None) => Err(ResultsError::Silent { path: path(), limit: BRIEF }),
+            Err(source) => Err(ResultsError::Leave { path: path(), source }),
+        }
+    }
+}
+
+impl Owner {
+    /// Does something with the user's rights; none if it took too long.
+    fn run<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Option<T>> {
+        slurm_k8s_posix::as_user(self.uid, self.gid, &self.groups, limit, work)
+    }
+}
+
+/// Names the job to the collector, if this site has one. A name that is somebody else's is no hindrance: it does not count.
+pub fn enqueue(folder: &Path, id: &str, owner: &Owner) -> Result<(), ResultsError> {
+    let path = folder.join(queue::FOLDER);
+    let (queue, id, uid) = (path.clone(), id.to_owned(), owner.uid);
+    let work = move || -> Result<(), Errno> {
+        let queue = match openat(CWD, &queue, FOLDER, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(()),
+            queue => queue?,
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = |name: &str| openat(&queue, name, flags, Mode::from_raw_mode(0o600)).map(drop);
+        match create(&id) {
+            Err(Errno::EXIST) => match statat(&queue, &*id, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(there) if there.st_uid == uid => Ok(()),
+                // The collector may just have taken it.
+                _ => create(&format!("{id}.{}", random().unwrap_or_default())),
+            },
+            made => made,
+        }
+    };
+    match owner.run(BRIEF, work) {
+        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Err(error))) => Err(ResultsError::Enqueue { path, source: error.into() }),
+        Ok(None) => Err(ResultsError::Silent { path, limit: BRIEF }),
+        Err(source) => Err(ResultsError::Enqueue { path, source }),
     }
 }
 
@@ -101,8 +204,7 @@ fn own(at: impl rustix::fd::AsFd, path: &Path, owner: &Owner, root: bool) -> Res
         Err(Errno::EXIST) => false,
         Err(error) => return Err(error.into()),
     };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = openat(&at, path, flags, Mode::empty())?;
+    let folder = openat(&at, path, FOLDER, Mode::empty())?;
     if new {
         if root {
             fchown(&folder, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
@@ -149,6 +251,51 @@ mod tests {
             assert_eq!(std::fs::metadata(&outputs).unwrap().mode() & 0o7777, 0o700);
             assert!(outputs.join("kept").exists());
         }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn a_record_is_the_users_and_comes_again_in_its_place() {
+        if !is_root() {
+            return;
+        }
+        let site = site(0o1777);
+        make(site.path(), "7", &NOBODY).unwrap();
+        let place = Place { folder: site.path().join("7"), owner: NOBODY };
+        for text in ["first", "second"] {
+            place.leave("0.7.batch.0.json", text.into()).unwrap();
+        }
+        let file = site.path().join("7/.steps/0.7.batch.0.json");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "second");
+        assert_eq!(std::fs::metadata(&file).unwrap().uid(), 65534);
+        assert_eq!(names(file.parent().unwrap()), ["0.7.batch.0.json"]);
+        let error = Place { folder: site.path().join("8"), owner: NOBODY }.leave("x", Vec::new()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot leave a record for the job's summary in /"), "{error}");
+    }
+
+    #[test]
+    fn the_collector_is_told_once_whoever_has_taken_the_name() {
+        if !is_root() {
+            return;
+        }
+        let site = site(0o755);
+        enqueue(site.path(), "7", &NOBODY).unwrap();
+        assert!(names(site.path()).is_empty());
+        let queue = site.path().join(queue::FOLDER);
+        std::fs::create_dir(&queue).unwrap();
+        std::fs::set_permissions(&queue, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        for _ in 0..2 {
+            enqueue(site.path(), "7", &NOBODY).unwrap();
+        }
+        assert_eq!(names(&queue), ["7"]);
+        std::fs::write(queue.join("8"), "").unwrap();
+        enqueue(site.path(), "8", &NOBODY).unwrap();
+        let mine = names(&queue).into_iter().find(|name| name.starts_with("8.")).unwrap();
+        assert_eq!(std::fs::metadata(queue.join(mine)).unwrap().uid(), 65534);
     }
 
     #[test]

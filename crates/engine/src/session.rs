@@ -3,6 +3,7 @@
 //! Everything before the forks happens on the caller's thread; then one thread sleeps in poll(2) until the first shim
 //! connects, which is after all forks, and only then starts to work.
 
+use std::collections::BTreeMap;
 use std::io::{PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -25,14 +26,16 @@ use tokio::sync::{oneshot, watch};
 use crate::api::{ApiError, Pods};
 use crate::create::{CreateError, Created, Creation};
 use crate::door::{Door, listen};
-use crate::first_node::{self, Place, Sought};
+use crate::first_node::{self, Sought};
 use crate::hub::{Event, Hub};
 use crate::journal::Journal;
 use crate::mounts::Mounts;
 use crate::observe::{First, Patience, observe};
 use crate::plan::{self, Step};
+use crate::record::Recorder;
 use crate::refusal;
 use crate::removal::{Target, remove};
+use crate::results::Place;
 use crate::rundir::{RunDir, RunDirError, Sockets, random};
 use crate::sweep::sweep;
 
@@ -69,12 +72,12 @@ struct Work {
     creation: Creation,
     first: First,
     door: Door,
-    place: Option<Place>,
+    place: Option<first_node::Place>,
     first_node: Option<FirstNode>,
     config: Config,
-    journal: Journal,
     mounts: Mounts,
     keep: bool,
+    results: Option<Place>,
 }
 
 impl Session {
@@ -82,9 +85,20 @@ impl Session {
     /// is kept for the tasks to print, since an error here would drain the node.
     #[must_use]
     pub fn begin(config: Config, step: &Step) -> Self {
-        match begin(config, step) {
-            Ok(open) => Self::Open(open),
-            Err(refusal) => Self::Refused(refusal),
+        let name = name::pod(step.job_id, step.step_id, step.node_index);
+        let record = Recorder::begin(step, &name, &plan::namespace(&config, step));
+        let (dir, log) = (&config.paths.log, &config.log);
+        let label = name::step(step.job_id, step.step_id);
+        let journal = Journal::open(dir, log.max_bytes, log.keep, &label, &name, record);
+        match prepare(config, step, &name, &journal) {
+            Ok((run_dir, work)) => {
+                spawn(run_dir, work, journal).map_or_else(|error| Self::Refused(refuse::engine(error)), Self::Open)
+            }
+            Err(refusal) => {
+                journal.refused(&refusal);
+                leave_record(step.results.as_ref(), &journal, BTreeMap::new());
+                Self::Refused(refusal)
+            }
         }
     }
 
@@ -114,7 +128,7 @@ impl Open {
     }
 }
 
-fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
+fn prepare(config: Config, step: &Step, name: &str, journal: &Journal) -> Result<(PathBuf, Work), Refusal> {
     plan::check_node(&config)?;
     plan::check_policy(&config, step)?;
     plan::check_limits(&config, step)?;
@@ -122,17 +136,9 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     let template = plan::template(step)?;
     let on_node = |error: RunDirError| refusal::on_node(&error);
     let (nonce, token) = (random().map_err(on_node)?, random().map_err(on_node)?);
-    let name = name::pod(step.job_id, step.step_id, step.node_index);
-    let journal = Journal::open(
-        &config.paths.log,
-        config.log.max_bytes,
-        config.log.keep,
-        &name::step(step.job_id, step.step_id),
-        &name,
-    );
     let namespace = plan::namespace(&config, step);
     let owner = (step.uid, step.gid);
-    let run_dir = || RunDir::make(&config.paths.run, &name, &nonce, &namespace, owner, token.as_bytes());
+    let run_dir = || RunDir::make(&config.paths.run, name, &nonce, &namespace, owner, token.as_bytes());
     // It may be full of what others left.
     let swept = || !sweep(&config.paths.run).is_empty();
     let (mut run_dir, sockets) =
@@ -144,7 +150,7 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
             run_dir.remove();
             refusal::mounts(&error)
         })?;
-    let grant = plan::grant(&config, step, &name, &nonce, &path, granted);
+    let grant = plan::grant(&config, step, name, &nonce, &path, granted);
     let mut pod = plan::pod(&config, step, &grant);
     if let Some(template) = template {
         pod = template.under(pod);
@@ -155,7 +161,6 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     let run_dir = Arc::new(Mutex::new(run_dir));
     let mut creation = Creation::new(pod, grant, Arc::clone(&run_dir));
     let remove = |refusal: Refusal| {
-        journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
         if let Ok(mut run_dir) = run_dir.lock() {
             run_dir.remove();
         }
@@ -169,6 +174,9 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     let (pods, first) = runtime
         .block_on(first_attempt(&config, &namespace, &mut creation))
         .map_err(|error| remove(refusal::creation(&error)))?;
+    if let First::Created(created) = &first {
+        journal.record.created(&created.name);
+    }
     journal.write(
         "posted",
         &[
@@ -186,20 +194,32 @@ fn begin(config: Config, step: &Step) -> Result<Open, Refusal> {
     };
     let keep = step.options.keep().unwrap_or(false);
     let (place, first_node) = meeting(&config, step);
-    let work = Work { runtime, pods, sockets, creation, first, door, place, first_node, config, journal, mounts, keep };
-    spawn(path, work).map_err(refuse::engine)
+    let results = step.results.clone();
+    let work = Work { runtime, pods, sockets, creation, first, door, place, first_node, config, mounts, keep, results };
+    Ok((path, work))
+}
+
+/// For the job's summary. What hinders it hinders nothing else.
+fn leave_record(results: Option<&Place>, journal: &Journal, requests: BTreeMap<String, u32>) {
+    let Some(place) = results else { return };
+    let (name, bytes) = journal.record.end(requests);
+    if let Err(error) = place.leave(&name, bytes) {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        log::warn!("{error}{cause}");
+        journal.write("no_record", &[("error", Value::from(format!("{error}{cause}")))]);
+    }
 }
 
 /// Where the tasks meet, and what is to be found out for that.
-fn meeting(config: &Config, step: &Step) -> (Option<Place>, Option<FirstNode>) {
+fn meeting(config: &Config, step: &Step) -> (Option<first_node::Place>, Option<FirstNode>) {
     if !plan::meets(config, step) {
         return (None, None);
     }
     let port = rendezvous::port(step.job_id, step.step_id);
     if step.nodes < 2 || step.node_index == 0 {
-        return (Some(Place::here(port)), None);
+        return (Some(first_node::Place::here(port)), None);
     }
-    let (place, asked) = Place::elsewhere(port);
+    let (place, asked) = first_node::Place::elsewhere(port);
     let name = name::pod(step.job_id, step.step_id, 0);
     (Some(place), Some(FirstNode { asked, labels: plan::first_node(config, step), name }))
 }
@@ -251,20 +271,20 @@ async fn first_attempt(
     }
 }
 
-fn spawn(run_dir: PathBuf, work: Work) -> std::io::Result<Open> {
+fn spawn(run_dir: PathBuf, work: Work, journal: Journal) -> std::io::Result<Open> {
     let (finished, finish) = std::io::pipe()?;
     let (done, ended) = mpsc::channel();
     let thread = std::thread::Builder::new().name("spank-k8s".into()).stack_size(1 << 20).spawn(move || {
         crate::signals::block_all();
-        run(work, finished.into());
+        run(work, &journal, finished.into());
         let _ = done.send(());
     })?;
     Ok(Open { run_dir, finish, ended, thread })
 }
 
-fn run(work: Work, finished: OwnedFd) {
+fn run(work: Work, journal: &Journal, finished: OwnedFd) {
     let shim_came = sleep_until_first_shim(&work.sockets, &finished);
-    let Work { runtime, pods, sockets, creation, first, door, place, first_node, config, journal, mounts, keep } = work;
+    let Work { runtime, pods, sockets, creation, first, door, place, first_node, config, mounts, keep, results } = work;
     let run_dir = Arc::clone(&creation.run_dir);
     let path = run_dir.lock().map(|run_dir| run_dir.path().to_owned()).unwrap_or_default();
     let (unconfirmed, uncertain) = (creation.target(), Arc::clone(&creation.uncertain));
@@ -273,7 +293,7 @@ fn run(work: Work, finished: OwnedFd) {
         let created = if let First::Created(created) = &first { Some(created.clone()) } else { None };
         let (name, mut named) = watch::channel(created);
         let limit = config.kubernetes.start_timeout;
-        let mut hub = Hub::new(&journal, &path, door.clone(), place, limit);
+        let mut hub = Hub::new(journal, &path, door.clone(), place, limit);
         if shim_came {
             let (events, inbox) = tokio::sync::mpsc::channel(256);
             let patience = Patience { api: config.kubernetes.api_timeout, pull: config.kubernetes.pull_timeout };
@@ -303,7 +323,7 @@ fn run(work: Work, finished: OwnedFd) {
         let target = created.map(Target::Known).or(perhaps);
         match target {
             Some(_) if keep => journal.write("kept", &[]),
-            Some(target) => remove(&pods, target, &journal).await,
+            Some(target) => remove(&pods, target, journal).await,
             None => {}
         }
     });
@@ -311,6 +331,7 @@ fn run(work: Work, finished: OwnedFd) {
     if let Ok(mut run_dir) = run_dir.lock() {
         run_dir.remove();
     }
+    leave_record(results.as_ref(), journal, pods.requests());
 }
 
 /// Sleeps in poll(2): no allocation, no lock, nothing that a fork could catch half done.

@@ -112,6 +112,15 @@ fn transient(message: &str) -> bool {
     texts.iter().any(|text| message.contains(text))
 }
 
+/// What the image was when the container was made: `sha256:…`. The kubelet tells about a second after that.
+#[must_use]
+pub fn digest(pod: &Pod) -> Option<&str> {
+    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    // Without a name in front it is the image's id on the node, which no registry knows.
+    let (_, digest) = container.image_id.rsplit_once('@')?;
+    digest.starts_with("sha256:").then_some(digest)
+}
+
 /// Whether the Pod has its sandbox: then what hinders it is in its status.
 #[must_use]
 pub fn has_sandbox(pod: &Pod) -> bool {

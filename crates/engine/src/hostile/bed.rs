@@ -19,6 +19,7 @@ use slurm_k8s_agent::link::socket::Link;
 use crate::door::{Door, listen};
 use crate::hub::Hub;
 use crate::journal::Journal;
+use crate::record::Recorder;
 use crate::rundir::RunDir;
 
 /// No wait of a test is longer.
@@ -68,7 +69,7 @@ impl Bed {
         let engine = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, async {
-                let journal = Journal::open(&log, 1 << 30, 0, "1.0", "p");
+                let journal = Journal::open(&log, 1 << 30, 0, "1.0", "p", Recorder::default());
                 let door = Door { token: TOKEN.into(), ids: ids(), tasks, parent, container: None };
                 let mut hub = Hub::new(&journal, &of_engine, door.clone(), None, LIMIT);
                 let (events, inbox) = tokio::sync::mpsc::channel(256);

@@ -14,8 +14,15 @@ impl Hub<'_> {
                 self.journal.write("pod", &[("state", Value::from(text.as_str()))]);
                 self.state = text;
             }
+            Observed::Created(name) => {
+                self.journal.record.created(&name);
+                self.journal.write("pod", &[("state", Value::from("created"))]);
+                self.state = "created".into();
+            }
+            Observed::Image(digest) => self.journal.record.digest(&digest),
             Observed::Notice(text) => {
                 self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
+                self.journal.record.notice(&text);
                 for (task, state) in &self.tasks {
                     state.tell(Message::Notice { task: *task, text: text.clone() });
                 }

@@ -36,7 +36,7 @@ impl Hub<'_> {
         let foreign = killed(&message) && state.signalled != Some(TERM);
         match self.leaving.as_ref().filter(|_| ends) {
             Some(refusal) if foreign => {
-                self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+                self.journal.refused(refusal);
                 state.tell(Message::Refused(refusal.clone()));
             }
             // The kubelet kills first and tells the API server then.
@@ -51,7 +51,11 @@ impl Hub<'_> {
             None => state.tell(message),
         }
         let all = u32::try_from(self.tasks.len()).is_ok_and(|tasks| tasks >= self.expected);
-        if let Some(agent) = self.agent.as_ref().filter(|_| all && self.tasks.values().all(|task| task.ended)) {
+        let all = all && self.tasks.values().all(|task| task.ended);
+        if all {
+            self.look_at_usage();
+        }
+        if let Some(agent) = self.agent.as_ref().filter(|_| all) {
             agent.send(Message::Finish, Vec::new());
         }
     }
@@ -62,7 +66,7 @@ impl Hub<'_> {
         for state in self.tasks.values_mut() {
             let Some(message) = state.held.take() else { continue };
             if let Some(refusal) = reason {
-                self.journal.write("refused", &[("message", Value::from(refusal.message.as_str()))]);
+                self.journal.refused(refusal);
             }
             state.tell(reason.map_or(message, |refusal| Message::Refused(refusal.clone())));
         }

@@ -15,6 +15,8 @@ pub const NOTICES: usize = 16;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
+    /// The job's own number, which is another one for each component of a heterogeneous job.
+    pub job: u32,
     /// The step's number, or `batch`.
     pub step: String,
     /// How often the job had begun anew before.
@@ -107,14 +109,14 @@ impl Record {
     /// The file's name; no two records of a job have the same.
     #[must_use]
     pub fn file(&self) -> String {
-        format!("{}.{}.{}.json", self.restart, self.step, self.node_index)
+        format!("{}.{}.{}.{}.json", self.restart, self.job, self.step, self.node_index)
     }
 
     /// The order of a job's records.
     #[must_use]
-    pub fn key(&self) -> (u32, bool, u32, u32) {
+    pub fn key(&self) -> (u32, u32, bool, u32, u32) {
         let number = self.step.parse().ok();
-        (self.restart, number.is_some(), number.unwrap_or(0), self.node_index)
+        (self.restart, self.job, number.is_some(), number.unwrap_or(0), self.node_index)
     }
 
     /// Processor time in microseconds: the container's, or else its tasks'.
@@ -174,7 +176,7 @@ mod tests {
     fn a_record_comes_back_and_a_forged_one_is_harmless() {
         let record = Record { step: "batch".into(), image: "a".into(), tasks: 1, ..Record::default() };
         assert_eq!(Record::parse(&serde_json::to_vec(&record).unwrap()), Some(record.clone()));
-        assert_eq!(record.file(), "0.batch.0.json");
+        assert_eq!(record.file(), "0.0.batch.0.json");
         let forged = br#"{"step":"a\nb\u001b[31m","later":1,"notices":["x\ty"],"requests":{"GE\nT":1,"POST":2}}"#;
         let read = Record::parse(forged).unwrap();
         assert_eq!((read.step.as_str(), read.notices[0].as_str()), ("a b [31m", "x y"));
