@@ -8,6 +8,7 @@ mod job;
 pub mod pages;
 pub mod process;
 pub mod registry;
+pub mod results;
 pub mod slurm;
 pub mod submit;
 pub mod support;

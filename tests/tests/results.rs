@@ -1,61 +1,9 @@
 //! Where jobs leave their output and their files, if the site says so.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::RwLockWriteGuard;
-
-use e2e::{
-    ALICE, At, CTL, Changed, NODE1, NODE2, ROOT, alone, image, in_image, no_pod_of, nodes_are_up, scratch, until,
-};
-
-const BOB: At = At { user: "bob", host: "login" };
-const CONFIG: &str = "/etc/slurm/k8s.toml";
-const FOLDER: &str = "/mnt/nas/results";
-const HEAD: &str = "#!/bin/bash\n#SBATCH --mem=100M\n";
-
-/// A site that wants them in one place, for as long as it lives.
-struct Site {
-    changed: Vec<Changed>,
-    _alone: RwLockWriteGuard<'static, ()>,
-}
-
-impl Site {
-    fn begin() -> Self {
-        let alone = alone();
-        let edit = |host: At| Changed::edit(host, CONFIG, |text| format!("{text}\n[results]\nfolder = '{FOLDER}'\n"));
-        let site = Self { changed: [ROOT, CTL, NODE1, NODE2].map(edit).into(), _alone: alone };
-        // slurmctld looks once a second.
-        until("slurmctld knows the folder", || {
-            let job = submit(&["--hold"], "true");
-            let shown = ROOT.run(&["scontrol", "show", "job", &job]).ok().text();
-            let _ = ROOT.run(&["scancel", &job]).ok();
-            shown.contains(&format!("StdOut={FOLDER}/")).then_some(()).ok_or(shown)
-        });
-        site
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.changed.clear();
-    }
-}
-
-fn script(lines: &str) -> String {
-    format!("{HEAD}#K8S_IMAGE={}\n{lines}\n", image("userland"))
-}
-
-fn submit(options: &[&str], lines: &str) -> String {
-    ALICE.run_with(&[&["sbatch", "--parsable"], options].concat(), script(lines).as_bytes()).ok().text()
-}
-
-/// Runs it to its end with code 0.
-fn run(options: &[&str], lines: &str) -> String {
-    ALICE.batch(&[&["sbatch"], options].concat(), &script(lines)).ok().text()
-}
-
-fn read(path: &str) -> String {
-    ALICE.run(&["cat", &format!("{FOLDER}/{path}")]).ok().text()
-}
+use e2e::results::{FOLDER, HEAD, Site, read, run, script, submit};
+use e2e::watch::BOB;
+use e2e::{ALICE, ROOT, in_image, no_pod_of, nodes_are_up, scratch, until};
 
 /// Owner and permissions.
 fn look(path: &str) -> String {
@@ -64,7 +12,7 @@ fn look(path: &str) -> String {
 
 #[test]
 fn a_job_finds_its_folder_and_leaves_both_streams_there() {
-    let _site = Site::begin();
+    let _site = Site::begin("");
     let lines = "echo out; echo err >&2; echo $K8S_OUTPUT_DIR; echo made > $K8S_OUTPUT_DIR/file; hostname";
     let job = run(&[], lines);
     assert_eq!(read(&format!("{job}/stdout.log")), format!("out\n{FOLDER}/{job}/outputs\nslurm-job-{job}"));
@@ -103,7 +51,7 @@ fn a_job_finds_its_folder_and_leaves_both_streams_there() {
 
 #[test]
 fn tasks_of_an_array_have_their_own() {
-    let _site = Site::begin();
+    let _site = Site::begin("");
     let job = run(&["--array=1-2"], "echo task $SLURM_ARRAY_TASK_ID; touch $K8S_OUTPUT_DIR/$SLURM_ARRAY_TASK_ID");
     for task in 1..=2 {
         assert_eq!(read(&format!("{job}_{task}/stdout.log")), format!("task {task}"));
@@ -119,7 +67,7 @@ fn tasks_of_an_array_have_their_own() {
 
 #[test]
 fn what_the_user_says_of_output_holds() {
-    let _site = Site::begin();
+    let _site = Site::begin("");
     let folder = scratch("own");
     let job = run(&[&format!("--output={folder}/both")], "echo out; echo err >&2; ls -d $K8S_OUTPUT_DIR");
     let text = ALICE.run(&["cat", &format!("{folder}/both")]).ok().text();
@@ -145,7 +93,7 @@ fn what_the_user_says_of_output_holds() {
 
 #[test]
 fn a_folder_that_is_somebody_elses_is_not_used_and_told() {
-    let _site = Site::begin();
+    let _site = Site::begin("");
     let out = format!("{}/out", scratch("foreign"));
     let job = submit(&["--hold", &format!("--output={out}")], "echo \"<$K8S_OUTPUT_DIR>\"; exit 3");
     let _ = BOB.run(&["mkdir", "-m", "0777", &format!("{FOLDER}/{job}")]).ok();

@@ -1,7 +1,13 @@
 //! `slurm-k8s`: the command line for users and admins.
 
+mod account;
+mod clock;
 mod cluster;
+mod collect;
+mod disk;
+mod entry;
 mod gc;
+mod journal;
 mod man;
 mod namespace;
 mod report;
@@ -23,6 +29,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write the summaries of jobs that have ended, with checksums, into their results folders
+    Collect(collect::Arguments),
+    /// One job, as its user
+    #[command(name = collect::COMMAND, hide = true)]
+    CollectJob,
     /// Delete Pods that Slurm left behind
     Gc(gc::Arguments),
     /// Write the man pages, for packages
@@ -40,6 +51,10 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Collect(arguments) => {
+            collect::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint()))
+        }
+        Command::CollectJob => collect::gather(),
         Command::Gc(arguments) => gc::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint())),
         Command::Man(arguments) => {
             man::run(&arguments, Arguments::command()).unwrap_or_else(|error| failed(&error, None))

@@ -90,7 +90,8 @@ pub async fn jobs() -> Result<Jobs, SlurmError> {
     table.lines().filter(|line| !line.trim().is_empty()).map(job).collect()
 }
 
-async fn output(program: &'static str, arguments: &[&str]) -> Result<String, SlurmError> {
+/// Runs one of Slurm's commands as this service, and gives what it says.
+pub async fn output(program: &'static str, arguments: &[&str]) -> Result<String, SlurmError> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("SLURM_TIME_FORMAT", "%s").stdin(Stdio::null()).kill_on_drop(true);
     command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));

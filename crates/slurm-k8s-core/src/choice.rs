@@ -73,6 +73,16 @@ choice! {
 }
 
 choice! {
+    /// Whom the site's programs run as after a job.
+    HookUser {
+        /// The job's user.
+        Job = "job",
+        /// The collector's, without its rights.
+        Service = "service",
+    }
+}
+
+choice! {
     /// When the node asks the registry for the image.
     Pull {
         /// Only if the node doesn't have it.

@@ -124,6 +124,10 @@ fn environment() -> String {
     for variable in VARIABLES {
         let _ = writeln!(text, "| `{}` | {} |", variable.name, variable.doc);
     }
+    text.push_str("\n# Variables of `after_job.run`\n\nThe site's own programs after a job have a login's variables of whom they run as, and these.\n\n| name | what |\n|---|---|\n");
+    for variable in crate::collect::hook::VARIABLES {
+        let _ = writeln!(text, "| `{}` | {} |", variable.name, variable.doc);
+    }
     text
 }
 

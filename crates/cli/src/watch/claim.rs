@@ -9,9 +9,9 @@ use slurm_k8s_core::watch::answer::Job;
 use slurm_k8s_core::watch::settle::Look;
 use slurm_k8s_core::watch::step::Found;
 
-use super::disk::{Disk, DiskError, Folder};
 use super::instance::Instance;
 use super::record::{Attempt, Claimed, Ended, Name};
+use crate::disk::{Disk, DiskError, Folder};
 
 const CLAIM: &[u8] = b"claim.json";
 /// The user's file.

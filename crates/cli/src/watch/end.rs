@@ -4,14 +4,14 @@ use slurm_k8s_core::watch::answer::Job;
 use slurm_k8s_core::watch::name;
 use slurm_k8s_core::watch::reason::{self, Refusal};
 
-use super::account::Account;
 use super::claim::{Claim, SCRIPT};
-use super::clock;
-use super::disk::DiskError;
-use super::entry::shown;
 use super::record::{Ended, Name, Processed};
 use super::slurm::Slurm;
 use super::work::{Work, WorkError};
+use crate::account::Account;
+use crate::clock;
+use crate::disk::DiskError;
+use crate::entry::shown;
 
 impl<S: Slurm> Work<S> {
     /// Writes down that it has this job.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use slurm_k8s_core::watch::metrics::{Figures, render};
 
-use super::disk::DiskError;
+use crate::disk::DiskError;
 
 /// Replaces the file.
 pub fn write(path: &Path, figures: &Figures) -> Result<(), DiskError> {

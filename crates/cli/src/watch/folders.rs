@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::disk::{Disk, DiskError, Folder};
+use crate::disk::{Disk, DiskError, Folder};
 
 /// The folders, open.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::clock;
-use super::disk::{Disk, DiskError, Folder};
 use super::folders::Folders;
+use crate::clock;
+use crate::disk::{Disk, DiskError, Folder};
 
 /// Says who the watcher is; its time says when it last lived.
 const CARD: &[u8] = b"watcher.json";

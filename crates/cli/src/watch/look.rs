@@ -8,10 +8,10 @@ use slurm_k8s_core::watch::name::{self, is_temporary};
 use slurm_k8s_core::watch::reason::{self, Refusal};
 use slurm_k8s_core::watch::settle::{Look, Settling};
 
-use super::clock;
-use super::disk::{Disk, DiskError};
-use super::entry::shown;
 use super::folders::Folders;
+use crate::clock;
+use crate::disk::{Disk, DiskError};
+use crate::entry::shown;
 
 /// A file that is complete.
 #[derive(Debug, Clone)]

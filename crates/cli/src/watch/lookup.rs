@@ -4,8 +4,8 @@ use slurm_k8s_core::watch::answer::Job;
 use slurm_k8s_core::watch::id;
 use slurm_k8s_core::watch::step::Known;
 
-use super::account::Account;
 use super::slurm::{SlurmError, ask};
+use crate::account::Account;
 
 /// Slurm's default.
 const MIN_JOB_AGE: u64 = 300;

@@ -5,16 +5,11 @@
 //! ([`read`]), and submitted by its owner's sbatch ([`slurm`]); [`work`] brings it from any state to its end, so that a
 //! watcher that was killed, or another one, goes on where it was left. [`service`] does that for many at once.
 
-mod account;
 mod claim;
-mod clock;
-mod disk;
 mod end;
-mod entry;
 mod figures;
 mod folders;
 mod instance;
-mod journal;
 mod look;
 mod lookup;
 mod read;
@@ -35,12 +30,12 @@ use std::process::ExitCode;
 
 use slurm_k8s_core::config;
 
+use crate::disk::{Disk, DiskError};
+use crate::journal::Journal;
 use crate::report;
 use crate::site::{self, SiteError};
-use disk::{Disk, DiskError};
 use folders::{Folders, FoldersError};
 use instance::{Instance, Process};
-use journal::Journal;
 use service::Service;
 use slurm::Commands;
 use work::{DOUBT, Work, WorkError};
@@ -100,7 +95,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, WatchError> {
     rustix::process::umask(rustix::fs::Mode::empty());
     let disk = Disk::default();
     let folders = Folders::open(&disk, &config.watch.folder)?;
-    let journal = Journal::of(&config);
+    let journal = Journal::of(&config, "job_watcher.log");
     let instance = Instance::start(&disk, &folders, Process::this())?;
     let slurm = Commands::of(&config.watch);
     let name = instance.name.clone();

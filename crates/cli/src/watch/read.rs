@@ -10,9 +10,9 @@ use slurm_k8s_core::watch::reason::Refusal;
 use slurm_k8s_core::watch::{LARGEST, admit};
 use slurm_k8s_posix::as_user;
 
-use super::account::{Account, AccountError};
 use super::claim::{Claim, SCRIPT};
-use super::disk::{Disk, DiskError, read_all};
+use crate::account::{Account, AccountError};
+use crate::disk::{Disk, DiskError, read_all};
 
 /// For opening a file on a file server.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -15,9 +15,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::WatchError;
 use super::claim::Claim;
-use super::clock;
 use super::instance::Pulse;
-use super::journal::Journal;
 use super::look::{Ready, Submit};
 use super::slurm::Slurm;
 use super::trouble::pause;
@@ -25,6 +23,8 @@ use super::troubles::Troubles;
 use super::turns::Turns;
 use super::wake::Wake;
 use super::work::{Outcome, Work, WorkError};
+use crate::clock;
+use crate::journal::Journal;
 
 /// Between two looks at what the kernel tells of: many files at once are one look.
 const GATHER: Duration = Duration::from_millis(50);
@@ -220,7 +220,7 @@ impl<'a, S: Slurm> Service<'a, S> {
 
 /// Takes a file; none if another watcher was faster.
 pub fn take<S: Slurm>(work: &Work<S>, file: &Ready) -> Result<Option<Claim>, WorkError> {
-    let random = clock::random().map_err(|error| super::disk::DiskError::of("read", "/dev/urandom".as_ref(), error))?;
+    let random = clock::random().map_err(|error| crate::disk::DiskError::of("read", "/dev/urandom".as_ref(), error))?;
     let id = id::make(&clock::compact(clock::now()), random);
     let claim = Claim::take(&work.disk, &work.instance, &work.folders.submit, (&file.name, file.uid, file.look), id)?;
     Ok(claim.map(|mut claim| {

@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::account::Account;
 use super::lookup;
+use crate::account::Account;
 
 /// For a command that only asks.
 const ASKING: Duration = Duration::from_secs(30);

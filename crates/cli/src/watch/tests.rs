@@ -14,11 +14,11 @@ use std::time::Duration;
 use slurm_k8s_core::config::Config;
 
 use super::claim::Claim;
-use super::disk::Disk;
 use super::folders::Folders;
 use super::instance::{Instance, Process};
 use super::look::{Ready, Submit};
 use super::work::{Outcome, Work, WorkError};
+use crate::disk::Disk;
 use slurm::FakeSlurm;
 
 /// Ends well, as far as anybody can say before it runs.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::journal::Journal;
 use super::trouble::Trouble;
 use super::work::WorkError;
+use crate::journal::Journal;
 use crate::report;
 
 /// The troubles.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::sync::Notify;
 
-use super::disk::Folder;
+use crate::disk::Folder;
 
 /// A watch; one that never tells if the kernel gives none.
 pub struct Wake(Arc<Notify>);

@@ -11,16 +11,16 @@ use slurm_k8s_core::watch::id;
 use slurm_k8s_core::watch::reason::Refusal;
 use slurm_k8s_core::watch::step::{Absence, Known, MOST_DOUBTS, Next, absence, next};
 
-use super::account::{Account, AccountError};
 use super::claim::Claim;
-use super::clock;
-use super::disk::{Disk, DiskError};
-use super::entry::shown;
 use super::folders::Folders;
 use super::instance::Instance;
 use super::read::{Read, ReadError, as_owner, read};
 use super::record::{Attempt, Ended};
 use super::slurm::{Slurm, SlurmError, Submission};
+use crate::account::{Account, AccountError};
+use crate::clock;
+use crate::disk::{Disk, DiskError};
+use crate::entry::shown;
 use crate::{report, validate};
 
 /// Between two answers that there is no job: what sbatch has sent may still be on its way.

@@ -5,6 +5,7 @@
 //! [`metrics`] for the site.
 
 pub mod checksum;
+pub mod hook;
 pub mod job;
 pub mod queue;
 pub mod step;

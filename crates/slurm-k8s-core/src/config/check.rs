@@ -52,6 +52,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     durations(config)?;
     paths(config)?;
     watch(&config.watch)?;
+    results(config)?;
     gres(config)?;
     if let Some(host) = config.registry.plain_http.iter().find(|host| !image::is_host(host)) {
         return Err(fault("registry.plain_http", host, "is not HOST or HOST:PORT, such as nas-hub.local:5407"));
@@ -74,6 +75,24 @@ fn durations(config: &Config) -> Result<(), Fault> {
         return Err(fault("kubernetes.start_timeout", &shown, "is less than 1s"));
     }
     Ok(())
+}
+
+fn results(config: &Config) -> Result<(), Fault> {
+    let (results, after_job) = (&config.results, &config.after_job);
+    if !(Duration::from_millis(100)..=Duration::from_mins(10)).contains(&results.poll) {
+        return Err(fault("results.poll", &duration::format(results.poll), "is not between 100ms and 10m"));
+    }
+    if !(1..=64).contains(&results.parallel) {
+        return Err(fault("results.parallel", &results.parallel.to_string(), "is not between 1 and 64"));
+    }
+    if quantity::value(&results.copy).is_none() {
+        return Err(fault("results.copy", &results.copy, "is not a quantity such as 1Gi"));
+    }
+    if !(Duration::from_secs(1)..=Duration::from_hours(24)).contains(&after_job.timeout) {
+        return Err(fault("after_job.timeout", &duration::format(after_job.timeout), "is not between 1s and 24h"));
+    }
+    after_job.run.iter().try_for_each(|path| plain("after_job.run", path))?;
+    results.metrics.iter().try_for_each(|path| plain("results.metrics", path))
 }
 
 fn watch(watch: &Watch) -> Result<(), Fault> {

@@ -22,6 +22,7 @@ fn the_table_has_every_field_and_its_default() {
     config.kubernetes.node_name = Some("node".into());
     config.gres.gpu = Some("nvidia.com/gpu".into());
     config.results.folder = Some("/mnt/nas/results".into());
+    config.results.metrics = Some("/var/lib/collect.prom".into());
     config.watch.start_in = Some("/scratch".into());
     config.watch.metrics = Some("/var/lib/watch.prom".into());
     let written = toml::to_string(&config).unwrap();

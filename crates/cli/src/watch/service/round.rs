@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{FIGURES, Running, Service, Task};
+use crate::clock;
 use crate::watch::claim::Claim;
 use crate::watch::slurm::Slurm;
 use crate::watch::work::WorkError;
-use crate::watch::{WatchError, clock, figures};
+use crate::watch::{WatchError, figures};
 
 impl<S: Slurm> Service<'_, S> {
     /// What is done from time to time.

@@ -57,7 +57,7 @@ fn only_the_dead_are_taken_over() {
     let mine = Instance::start(&disk, &folders, Process::this()).unwrap();
     let of = |process: Process| {
         let owner = Instance::start(&disk, &folders, process).unwrap();
-        let id = format!("20261126-030405-{:012x}", crate::watch::clock::random().unwrap() >> 16);
+        let id = format!("20261126-030405-{:012x}", crate::clock::random().unwrap() >> 16);
         disk.make(&owner.folder, id.as_bytes(), 0o711).unwrap();
         owner
     };

@@ -9,7 +9,7 @@ use slurm_k8s_core::watch::id;
 use slurm_k8s_core::watch::step::Known;
 
 use super::Steps;
-use crate::watch::account::Account;
+use crate::account::Account;
 use crate::watch::slurm::{Said, Slurm, SlurmError, Submission};
 
 /// What it does.

@@ -1,4 +1,4 @@
-//! What happens, a line each: `job_watcher.log`, and standard error for the journal.
+//! What a service does, a line each: its log, and standard error for systemd's journal.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use slurm_k8s_core::config::Config;
 
-use super::clock;
+use crate::clock;
 use crate::report;
 
 /// The log. It is never worth a job: what cannot be written is dropped.
@@ -20,8 +20,8 @@ pub struct Journal {
 
 impl Journal {
     /// In the site's folder of logs.
-    pub fn of(config: &Config) -> Self {
-        let path = config.paths.log.join("job_watcher.log");
+    pub fn of(config: &Config, file: &str) -> Self {
+        let path = config.paths.log.join(file);
         Self { path, max_bytes: config.log.max_bytes, keep: config.log.keep }
     }
 
