@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use slurm_k8s_core::collect::job::is_over;
 use tokio::process::Command;
 
 /// For one command.
@@ -124,8 +125,7 @@ fn job(line: &str) -> Result<(u32, Job), SlurmError> {
     let state = match next()? {
         "" => return Err(wrong()),
         "PENDING" => State::Pending,
-        "COMPLETED" | "CANCELLED" | "FAILED" | "TIMEOUT" | "NODE_FAIL" | "PREEMPTED" | "BOOT_FAIL" | "DEADLINE"
-        | "OUT_OF_MEMORY" | "REVOKED" => State::Ended,
+        state if is_over(state) => State::Ended,
         // Also what later versions may add.
         _ => State::Active,
     };

@@ -1,5 +1,6 @@
 //! The folder in which jobs name themselves.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -12,8 +13,8 @@ use crate::disk::{Disk, DiskError, Folder};
 
 /// Who has it locked is the one collector.
 const LOCK: &[u8] = b".lock";
-/// So many names are looked at in one round: who floods the folder holds nobody up for ever.
-const MOST: usize = 20_000;
+/// So many names of one user count at a time.
+const MOST: u32 = 5000;
 
 /// The folder.
 pub struct Queue {
@@ -63,18 +64,24 @@ impl Queue {
         }
     }
 
-    /// The jobs in it, each once for each user who says so; first those that were taken already. What is no job's name goes.
+    /// The names in it: those that were taken already and then the rest, users by turns. What is no job's name goes.
     pub fn entries(&self) -> Result<Vec<Entry>, DiskError> {
         let mut entries = Vec::new();
+        let mut of_user = BTreeMap::<u32, u32>::new();
         for (folder, taken) in [(&self.taken, true), (&self.folder, false)] {
-            for name in self.disk.names(folder)?.into_iter().take(MOST) {
+            for name in self.disk.names(folder)? {
                 if name == LOCK || (!taken && name == TAKEN.as_bytes()) {
                     continue;
                 }
                 let Some(found) = self.disk.look(folder, &name)? else { continue };
                 match queue::job(&name) {
                     Some(id) if found.opened.kind == Kind::File => {
-                        entries.push(Entry { id: id.to_owned(), uid: found.opened.uid, name, taken });
+                        let uid = found.opened.uid;
+                        let count = of_user.entry(uid).or_default();
+                        *count += 1;
+                        if *count <= MOST {
+                            entries.push((!taken, *count, Entry { id: id.to_owned(), uid, name, taken }));
+                        }
                     }
                     // Somebody's folder can only be removed when it is empty.
                     _ if found.opened.kind == Kind::Folder => {}
@@ -82,7 +89,8 @@ impl Queue {
                 }
             }
         }
-        Ok(entries)
+        entries.sort();
+        Ok(entries.into_iter().map(|(_, _, entry)| entry).collect())
     }
 
     /// Takes it in hand: a job that begins anew meanwhile names itself again.

@@ -7,7 +7,7 @@ use slurm_k8s_core::collect::job::{self, Job, is_over};
 use crate::slurm::{SlurmError, output};
 
 /// Numbers and words that no user chooses.
-const STATES: &str = "--Format=JobArrayID:|,UserID:|,State:|";
+const STATES: &str = "--format=%i|%U|%T";
 /// So many jobs are asked for at once.
 const AT_ONCE: usize = 200;
 
@@ -57,7 +57,7 @@ pub async fn known() -> Result<BTreeMap<String, Known>, SlurmError> {
 fn known_of(line: &str) -> Option<(String, Known)> {
     let mut fields = line.split('|').map(str::trim);
     let (id, uid, state) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?);
-    Some((id.to_owned(), Known { uid, over: is_over(state) }))
+    Some((job::of_components(id).to_owned(), Known { uid, over: is_over(state) }))
 }
 
 /// All that slurmctld has to say of one job; none if it has forgotten it.
@@ -80,8 +80,7 @@ pub async fn accounted(ids: &[&str]) -> Result<BTreeMap<String, Job>, SlurmError
             text => text?,
         };
         for line in text.lines() {
-            let id = ids.iter().find(|id| line.strip_prefix(**id).is_some_and(|rest| rest.starts_with('|')));
-            jobs.extend(id.and_then(|id| Some(((*id).to_owned(), Job::of_sacct(id, line)?))));
+            jobs.extend(Job::of_sacct(line).map(|job| (job.id.clone(), job)));
         }
     }
     Ok(jobs)
@@ -93,7 +92,7 @@ pub async fn comment(id: &str) -> Result<Option<String>, SlurmError> {
     let table = ["--noheader", "--parsable2", "--allocations", "--allusers", &jobs, "--format=JobID,AdminComment"];
     let text = output("sacct", &table).await?;
     let comments = text.lines().filter_map(|line| line.split_once('|'));
-    Ok(comments.filter(|(job, _)| *job == id).map(|(_, comment)| comment.to_owned()).next_back())
+    Ok(comments.filter(|(job, _)| job::of_components(job) == id).map(|(_, comment)| comment.to_owned()).next_back())
 }
 
 /// Makes this the admin's comment. slurmctld changes no job that has ended; slurmdbd does.
@@ -121,8 +120,8 @@ mod tests {
     #[test]
     fn lines_of_squeue() {
         let known = |line| known_of(line).unwrap();
-        assert_eq!(known("7_2|1000|COMPLETED|"), ("7_2".into(), Known { uid: 1000, over: true }));
-        assert_eq!(known("7 |0 |COMPLETING |"), ("7".into(), Known { uid: 0, over: false }));
+        assert_eq!(known("7_2|1000|COMPLETED"), ("7_2".into(), Known { uid: 1000, over: true }));
+        assert_eq!(known("7+0|0|COMPLETING"), ("7".into(), Known { uid: 0, over: false }));
         assert_eq!(known_of("slurm_load_jobs error"), None);
     }
 }

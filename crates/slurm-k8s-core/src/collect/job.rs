@@ -54,6 +54,12 @@ pub fn is_over(state: &str) -> bool {
     state.split(' ').next().is_some_and(|word| ends.split(' ').any(|end| end == word))
 }
 
+/// The first component of a heterogeneous job, `7+0`, stands for all; other names are as they are.
+#[must_use]
+pub fn of_components(id: &str) -> &str {
+    id.strip_suffix("+0").unwrap_or(id)
+}
+
 impl Job {
     /// From `scontrol show job`, with times as numbers (`SLURM_TIME_FORMAT=%s`). Each of its lines has fields with blanks
     /// between them, and free texts stand at a line's end.
@@ -94,14 +100,12 @@ impl Job {
         }
     }
 
-    /// From a line of `sacct` with [`SACCT`]. None if it is another job's.
+    /// From a line of `sacct` with [`SACCT`].
     #[must_use]
-    pub fn of_sacct(id: &str, line: &str) -> Option<Self> {
+    pub fn of_sacct(line: &str) -> Option<Self> {
         let mut fields = line.splitn(12, '|');
         let mut next = || fields.next();
-        if next()? != id {
-            return None;
-        }
+        let id = of_components(next()?);
         let (uid, user, state, ended_with) = (next()?, next()?, next()?, next()?);
         let mut time = || Some(next()?.parse().ok());
         let (submitted, started, ended) = (time()?, time()?, time()?);
@@ -171,11 +175,11 @@ mod tests {
     #[test]
     fn the_accountings_words() {
         let line = "7|1000|alice|CANCELLED by 1000|0:15|100|None|130|research|gpu|node1|a|b";
-        let job = Job::of_sacct("7", line).unwrap();
+        let job = Job::of_sacct(line).unwrap();
         assert_eq!((job.state.as_str(), job.signal, job.started, job.ended), ("CANCELLED", 15, None, Some(130)));
         assert_eq!((job.name.as_str(), job.account.as_deref()), ("a|b", Some("research")));
-        assert_eq!(Job::of_sacct("7_1", line), None);
-        assert_eq!(Job::of_sacct("7", "7|1000"), None);
+        assert_eq!(Job::of_sacct(&line.replace("7|", "7+0|")).unwrap().id, "7");
+        assert_eq!(Job::of_sacct("7|1000"), None);
     }
 
     #[test]
