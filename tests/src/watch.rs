@@ -23,13 +23,14 @@ pub fn put(at: At, name: &str, script: &str, mode: u32) {
 
 /// The same, with another folder.
 pub fn put_into(at: At, folder: &str, name: &str, script: &str, mode: u32) {
+    let _ = begin();
     let line =
         r#"cat > "$0/submit/.$$.new" && chmod $2 "$0/submit/.$$.new" && mv -T -- "$0/submit/.$$.new" "$0/submit/$1""#;
     let _ = at.run_with(&["bash", "-c", line, folder, name, &format!("{mode:o}")], script.as_bytes()).ok();
 }
 
-/// When this program first put a file somewhere, as submissions have it in their names.
-fn begin() -> &'static str {
+/// When this program first put a file somewhere, as submissions have it in their names: called before that.
+pub fn begin() -> &'static str {
     static BEGIN: OnceLock<String> = OnceLock::new();
     BEGIN.get_or_init(|| CTL.run(&["date", "-u", "+%Y%m%d-%H%M%S"]).ok().text())
 }

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use e2e::results::{Collector, FOLDER, Site, collect_once, collected, log, read, run, submit};
-use e2e::watch::{BOB, NAS, processed};
+use e2e::watch::{BOB, NAS, begin, processed};
 use e2e::{ALICE, CTL, Fault, ROOT, accounting, image, in_image, no_pod_of, nodes_are_up, scratch, until};
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ fn a_file_that_is_copied_into_a_folder_becomes_checked_results() {
          head -c 3000000 /dev/zero > $K8S_OUTPUT_DIR/model.bin\nsleep 2\n{{}}\n",
         image("userland")
     );
+    let _ = begin();
     let copy = |name: &str, end: &str| {
         let path = format!("{folder}/{name}");
         let _ = ALICE.run_with(&["tee", &path], guide.replace("{}", end).as_bytes()).ok();

@@ -1,7 +1,7 @@
 //! `slurm-k8s watch`: the site's own on the controller, as users have it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use e2e::watch::{BOB, NAS, failed, processed, put, reason, site_log, submit, wait_for_job};
+use e2e::watch::{BOB, NAS, begin, failed, processed, put, reason, site_log, submit, wait_for_job};
 use e2e::{ALICE, CTL, Fault, ROOT, accounting, alone, image, no_pod_of, nodes_are_up, scratch, until};
 
 #[test]
@@ -15,7 +15,7 @@ fn a_user_copies_the_guides_job_file_and_it_runs() {
         image("userland")
     );
     let folder = scratch("watch");
-    put(ALICE, ".begin", "", 0o644);
+    let _ = begin();
     let _ = ALICE.run_with(&["tee", &format!("{folder}/test_job.sh")], script.as_bytes()).ok();
     let _ = ALICE.run(&["cp", &format!("{folder}/test_job.sh"), &format!("{NAS}/submit/")]).ok();
     let record = processed("test_job.sh");
