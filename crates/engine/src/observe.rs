@@ -40,7 +40,7 @@ pub enum Observed {
     Phase(String),
     /// The Pod is there, with this name.
     Created(String),
-    /// What its image was, by digest.
+    /// What its image was.
     Image(String),
     /// A line for the user.
     Notice(String),
@@ -130,7 +130,7 @@ async fn follow<F: Future<Output = ()>>(
 ) {
     let params = WatchParams::default().fields(&format!("metadata.name={}", created.name));
     let mut version = created.version.clone();
-    let mut judge = Judge { pull_patience: patience, waiting, failed_pull: None, last: String::new(), digest: false };
+    let mut judge = Judge { pull_patience: patience, waiting, failed_pull: None, last: String::new(), image: false };
     let mut pause = Pause::new();
     loop {
         let mut retry_after = None;
@@ -199,18 +199,18 @@ struct Judge<'a> {
     /// Since when the pull fails, and how it failed last.
     failed_pull: Option<(Instant, String)>,
     last: String,
-    /// The digest was told.
-    digest: bool,
+    /// That was told.
+    image: bool,
 }
 
 impl Judge<'_> {
     /// What is new in this version of the Pod.
     fn look(&mut self, pod: &Pod) -> Vec<Observed> {
         self.waiting.set(!verdict::has_sandbox(pod));
-        let digest = if self.digest { None } else { verdict::digest(pod) };
-        self.digest |= digest.is_some();
+        let image = if self.image { None } else { verdict::image_id(pod) };
+        self.image |= image.is_some();
         let mut observed = self.verdict(pod);
-        observed.extend(digest.map(|digest| Observed::Image(digest.to_owned())));
+        observed.extend(image.map(|id| Observed::Image(id.to_owned())));
         observed
     }
 

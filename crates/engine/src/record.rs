@@ -48,8 +48,8 @@ impl Recorder {
     }
 
     /// What the image was, as the kubelet tells.
-    pub fn digest(&self, digest: &str) {
-        self.0.borrow_mut().digest = Some(digest.to_owned());
+    pub fn image_id(&self, id: &str) {
+        self.0.borrow_mut().image_id = Some(id.to_owned());
     }
 
     /// What the agent says of a task.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use slurm_k8s_core::verdict::digest;
+use slurm_k8s_core::verdict::image_id;
 use tokio::time::Instant;
 
 use crate::api::{ApiError, Pods};
@@ -75,8 +75,8 @@ async fn delete(pods: &Pods, target: &Target, journal: &Journal) -> Result<bool,
 
 async fn delete_named(pods: &Pods, name: &str, uid: Option<&str>, journal: &Journal) -> Result<bool, ApiError> {
     let pod = pods.delete(name, uid).await?;
-    if let Some(digest) = pod.as_ref().and_then(digest) {
-        journal.record.digest(digest);
+    if let Some(id) = pod.as_ref().and_then(image_id) {
+        journal.record.image_id(id);
     }
     Ok(true)
 }

@@ -112,13 +112,12 @@ fn transient(message: &str) -> bool {
     texts.iter().any(|text| message.contains(text))
 }
 
-/// What the image was when the container was made: `sha256:…`. The kubelet tells about a second after that.
+/// What the image was when the container was made, in Kubernetes' words (`imageID`): `REPOSITORY@sha256:…`, or the digest of
+/// its config alone if it came to the node without a registry. The kubelet tells about a second after that.
 #[must_use]
-pub fn digest(pod: &Pod) -> Option<&str> {
+pub fn image_id(pod: &Pod) -> Option<&str> {
     let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-    // Without a name in front it is the image's id on the node, which no registry knows.
-    let (_, digest) = container.image_id.rsplit_once('@')?;
-    digest.starts_with("sha256:").then_some(digest)
+    Some(container.image_id.as_str()).filter(|id| !id.is_empty())
 }
 
 /// Whether the Pod has its sandbox: then what hinders it is in its status.

@@ -72,12 +72,12 @@ pub async fn run(program: &Path, site: &AfterJob, job: &Job, folder: &Path, owne
     tokio::pin!(said);
     let group = child.id().and_then(|pid| i32::try_from(pid).ok());
     let deadline = Instant::now() + site.timeout;
-    let mut words = Vec::new();
+    let mut words = None;
     let ended = timeout_at(deadline, async {
         tokio::select! {
             status = child.wait() => status,
             all = &mut said => {
-                words = all;
+                words = Some(all);
                 child.wait().await
             }
         }
@@ -89,9 +89,10 @@ pub async fn run(program: &Path, site: &AfterJob, job: &Job, folder: &Path, owne
         let _ = child.kill().await;
         return Outcome::Timeout;
     };
-    if words.is_empty() {
-        words = timeout_at(Instant::now() + AFTERWARDS, said).await.unwrap_or_default();
-    }
+    let words = match words {
+        Some(words) => words,
+        None => timeout_at(Instant::now() + AFTERWARDS, said).await.unwrap_or_default(),
+    };
     match status {
         Ok(status) if status.success() => Outcome::Well,
         Ok(status) => {

@@ -19,7 +19,7 @@ impl Hub<'_> {
                 self.journal.write("pod", &[("state", Value::from("created"))]);
                 self.state = "created".into();
             }
-            Observed::Image(digest) => self.journal.record.digest(&digest),
+            Observed::Image(id) => self.journal.record.image_id(&id),
             Observed::Notice(text) => {
                 self.journal.write("waiting", &[("reason", Value::from(text.as_str()))]);
                 self.journal.record.notice(&text);

@@ -31,8 +31,9 @@ pub struct Record {
     pub namespace: String,
     /// The image as the user named it.
     pub image: String,
-    /// What it was: `sha256:…`. None if the step ended before the kubelet told, which takes it a second.
-    pub digest: Option<String>,
+    /// What it was, in Kubernetes' words: `REPOSITORY@sha256:…`, or the digest of its config if it came to the node without a
+    /// registry. None if the step ended before the kubelet told, which takes it a second.
+    pub image_id: Option<String>,
     /// The phases.
     pub times: Times,
     /// How many tasks it had here.
@@ -139,7 +140,7 @@ impl Record {
         record.ended.truncate(TASKS);
         record.notices.truncate(NOTICES);
         let texts = [&mut record.step, &mut record.node, &mut record.pod, &mut record.namespace, &mut record.image];
-        let more = record.notices.iter_mut().chain(record.digest.as_mut());
+        let more = record.notices.iter_mut().chain(record.image_id.as_mut());
         for text in texts.into_iter().chain(more).chain(record.refusal.as_mut().map(|refusal| &mut refusal.message)) {
             *text = crate::message::one_line(text);
         }

@@ -21,7 +21,7 @@ pub struct Summary {
     pub version: u32,
     /// What Slurm says.
     pub job: Job,
-    /// Its images and what they were, if that is known.
+    /// Its images and what they were (`imageID`), if that is known.
     pub images: BTreeMap<String, Option<String>>,
     /// Seconds from the submission to the start.
     pub queued: Option<f64>,
@@ -61,8 +61,8 @@ impl Summary {
         steps.extend(new.into_iter().map(|record| (record.key(), record)));
         let mut images = BTreeMap::new();
         for record in steps.values().filter(|record| !record.image.is_empty()) {
-            let digest: &mut Option<String> = images.entry(record.image.clone()).or_default();
-            *digest = digest.take().or_else(|| record.digest.clone());
+            let id: &mut Option<String> = images.entry(record.image.clone()).or_default();
+            *id = id.take().or_else(|| record.image_id.clone());
         }
         let lasted = |from: Option<i64>, to: Option<i64>| {
             let seconds = u32::try_from(to?.checked_sub(from?)?).ok()?;
@@ -114,10 +114,11 @@ impl Summary {
         let milliseconds = self.cpu_us / 1000;
         let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
         let mut text = format!("{USAGE}cpu={seconds}.{rest:03}s,mem={}k", self.memory_peak / 1024);
-        let digest = self.images.values().flatten().next();
-        let plain = |text: &&String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':');
-        if let Some(digest) = digest.filter(plain) {
-            text.push_str(&format!(",image={digest}"));
+        let id = self.images.values().flatten().next();
+        let digest = id.map(|id| id.rsplit_once('@').map_or(("imageid", id.as_str()), |(_, digest)| ("image", digest)));
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':');
+        if let Some((name, digest)) = digest.filter(|(_, digest)| plain(digest)) {
+            text.push_str(&format!(",{name}={digest}"));
         }
         text
     }
@@ -153,7 +154,7 @@ mod tests {
             restart,
             node: "node1".into(),
             image: "nas-hub.local:5407/torch:2".into(),
-            digest: Some("sha256:ab12".into()),
+            image_id: Some("nas-hub.local:5407/torch@sha256:ab12".into()),
             times: Times {
                 begun: Some(10.0),
                 created: Some(10.04),
@@ -201,7 +202,7 @@ User         alice
 State        FAILED, exit code 3, begun anew 1 time
 Nodes        node1
 Image        nas-hub.local:5407/torch:2
-             sha256:ab12
+             nas-hub.local:5407/torch@sha256:ab12
 
 Submitted    2026-11-26 03:03:20 UTC
 Started      2026-11-26 03:04:05 UTC, after 45.0 s in the queue

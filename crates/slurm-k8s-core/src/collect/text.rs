@@ -22,9 +22,13 @@ pub(super) fn of(summary: &Summary) -> String {
     if let Some(nodes) = &job.nodes {
         line("Nodes", nodes);
     }
-    for (image, digest) in &summary.images {
+    for (image, id) in &summary.images {
         line("Image", image);
-        line("", digest.as_deref().unwrap_or("its digest is not known: the job ended before the kubelet told it"));
+        line(
+            "",
+            id.as_deref()
+                .unwrap_or("(its digest is not known: it did not run, or not long enough for the kubelet to tell)"),
+        );
     }
     line("", "");
     let time = |at: Option<i64>, after: String| at.map(|at| format!("{}{after}", date(at)));
