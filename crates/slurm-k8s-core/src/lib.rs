@@ -1,5 +1,7 @@
 //! The pure part of spank-k8s: no Slurm, no network, no clock.
 //!
+//! Without the feature `kubernetes` it has nothing of Pods: what runs in containers needs none of it.
+//!
 //! Each list that users or admins meet (options, config keys, labels, exit codes) is one table in its module; the
 //! pages in `docs/reference` come from these tables ([`reference`]).
 
@@ -23,6 +25,7 @@ pub mod name;
 pub mod option;
 pub mod partition;
 mod place;
+#[cfg(feature = "kubernetes")]
 pub mod pod;
 pub mod policy;
 pub mod profile;
@@ -33,8 +36,10 @@ pub mod requirement;
 pub mod results;
 pub mod script;
 pub mod shown;
+#[cfg(feature = "kubernetes")]
 pub mod template;
 pub mod user_namespace;
+#[cfg(feature = "kubernetes")]
 pub mod verdict;
 pub mod watch;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 
 use super::step::Record;
 use super::summary::Summary;
