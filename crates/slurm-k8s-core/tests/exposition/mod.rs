@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod promql;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A line with a number.
