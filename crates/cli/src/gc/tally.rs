@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use slurm_k8s_core::metrics::gc::{Figures, render};
 
 use super::decision::{Lack, Verdict};
 use super::now;
 use super::pod::Pod;
-use crate::{report, textfile};
-
-/// How often it is written.
-const WRITE: Duration = Duration::from_secs(5);
+use crate::report;
+use crate::textfile::Textfile;
 
 /// The figures.
 pub struct Tally {
@@ -21,9 +18,7 @@ pub struct Tally {
     away: BTreeSet<String>,
     /// The uids of Pods that were found without their job.
     orphans: HashSet<String>,
-    file: Option<PathBuf>,
-    write_at: Instant,
-    told: bool,
+    file: Textfile,
 }
 
 impl Tally {
@@ -33,9 +28,7 @@ impl Tally {
             figures: Figures { slurm: true, ..Figures::default() },
             away: namespaces.iter().cloned().collect(),
             orphans: HashSet::new(),
-            file,
-            write_at: Instant::now(),
-            told: false,
+            file: Textfile::new(file),
         }
     }
 
@@ -51,7 +44,7 @@ impl Tally {
 
     /// One that cannot be watched, if it is time to write: a watch that is back tells nothing before a Pod changes.
     pub fn to_ask(&self) -> Option<String> {
-        self.away.first().filter(|_| self.file.is_some() && self.write_at <= Instant::now()).cloned()
+        self.away.first().filter(|_| self.file.is_due()).cloned()
     }
 
     /// Slurm was asked.
@@ -87,21 +80,17 @@ impl Tally {
 
     /// Writes the file, if it is time.
     pub fn write_in_time(&mut self) {
-        if self.write_at <= Instant::now() {
+        if self.file.is_due() {
             self.write();
         }
     }
 
     /// Writes the file.
     pub fn write(&mut self) {
-        let Some(path) = &self.file else { return };
-        self.write_at = Instant::now() + WRITE;
         self.figures.api = self.away.is_empty();
-        let failed = textfile::write(path, &render(&self.figures)).err();
-        if let Some(error) = failed.as_ref().filter(|_| !self.told) {
-            report::note(&format!("cannot write {}: {error}", path.display()));
+        if let Some(text) = self.file.replace(&render(&self.figures)) {
+            report::note(&text);
         }
-        self.told = failed.is_some();
     }
 }
 

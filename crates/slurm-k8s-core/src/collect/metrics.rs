@@ -4,7 +4,7 @@ mod table;
 
 use super::job::ENDS;
 use super::step::{Record, Times};
-use super::summary::Summary;
+use super::summary::{Files, Summary};
 use crate::exit_code;
 use crate::metrics::{Counts, Histograms, Label, count};
 pub use table::METRICS;
@@ -23,6 +23,8 @@ pub const RESULT: Label = Label { name: "result", values: &["ok", "failed", "tim
 
 /// What no step can have used, thirty processor years, is not counted: a record is its user's.
 const MOST_CPU_US: u64 = 1_000_000_000_000_000;
+/// And what no folder can have: an exbibyte.
+const MOST_BYTES: u64 = 1 << 60;
 
 /// How a run of a hook ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,8 @@ impl Figures {
     pub fn job(&mut self, summary: &Summary) {
         let job = &summary.job;
         count(&mut self.jobs, &STATE, job.state.split(' ').next().unwrap_or_default(), 1);
+        self.collected += 1;
+        self.hashed(summary.files);
         self.length("queue", summary.queued);
         #[allow(clippy::cast_precision_loss, reason = "days")]
         let length = |ended: i64| summary.collected.checked_sub(ended).map(|seconds| seconds as f64);
@@ -96,6 +100,13 @@ impl Figures {
             Hook::Timeout => "timeout",
         };
         count(&mut self.hooks, &RESULT, label, 1);
+    }
+
+    fn hashed(&mut self, files: Files) {
+        if files.bytes <= MOST_BYTES && files.count <= MOST_BYTES {
+            self.hashed_bytes = self.hashed_bytes.saturating_add(files.bytes);
+            self.hashed_files = self.hashed_files.saturating_add(files.count);
+        }
     }
 
     fn step(&mut self, record: &Record) {

@@ -28,7 +28,12 @@ fn has(text: &str, line: &str) {
 
 #[test]
 fn a_job_is_counted_with_its_steps() {
-    let text = shown(&[Summary::new(job("COMPLETED", 0), Vec::new(), vec![step(0)], 163)]);
+    let mut summary = Summary::new(job("COMPLETED", 0), Vec::new(), vec![step(0)], 163);
+    summary.files = Files { count: 3, bytes: 4096 };
+    let text = shown(&[summary]);
+    has(&text, "collect_collected_total 1");
+    has(&text, "collect_hashed_bytes_total 4096");
+    has(&text, "collect_hashed_files_total 3");
     has(&text, "jobs_total{state=\"COMPLETED\"} 1");
     has(&text, "steps_total 1");
     has(&text, "phase_seconds_count{phase=\"queue\"} 1");
@@ -75,7 +80,10 @@ fn a_forged_record_does_not_spoil_the_sums() {
     let usage = Usage { cpu_us: Some(u64::MAX), memory_kills: u64::MAX, ..Usage::default() };
     let times = Times { begun: Some(0.0), created: Some(1e300), ..Times::default() };
     let forged = Record { times, usage, ..step(0) };
-    let text = shown(&[Summary::new(job("COMPLETED", 0), Vec::new(), vec![forged], 163)]);
+    let mut summary = Summary::new(job("COMPLETED", 0), Vec::new(), vec![forged], 163);
+    summary.files = Files { count: 3, bytes: u64::MAX };
+    let text = shown(&[summary]);
+    has(&text, "collect_hashed_bytes_total 0");
     has(&text, "cpu_seconds_total 0.000000");
     has(&text, "memory_kills_total 0");
     has(&text, "phase_seconds_count{phase=\"create\"} 0");
