@@ -176,7 +176,8 @@ pub fn install(site: &Site) -> Result<Changed, ProductError> {
 fn gc() -> Daemon {
     let user = ["setpriv", "--reuid=slurm", "--regid=slurm", "--init-groups"];
     let command = [CLI, "gc", "--watch", "--finished-after=5s", "--orphan-after=10s", "--slurm-every=5s"];
-    Daemon::new(CTL, "slurm-k8s-gc", user.into_iter().chain(command))
+    let metrics = ["--metrics=/var/lib/node-exporter/gc.prom"];
+    Daemon::new(CTL, "slurm-k8s-gc", user.into_iter().chain(command).chain(metrics))
 }
 
 /// `slurm-k8s watch`, as the site's unit runs it: as slurm, with the rights to become a file's owner and to end their sbatch.

@@ -7,6 +7,7 @@ pub mod error_texts;
 mod job;
 pub mod pages;
 pub mod process;
+pub mod prometheus;
 pub mod registry;
 pub mod results;
 pub mod slurm;

@@ -35,6 +35,13 @@ fn await_phase(pod: &str, wanted: &str) {
     });
 }
 
+/// One of the service's metrics.
+fn figure(name: &str) -> u64 {
+    let text = CTL.run(&["cat", "/var/lib/node-exporter/gc.prom"]).ok().text();
+    let start = format!("slurm_k8s_gc_{name} ");
+    text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
 /// A Pod with our labels that Slurm did not make.
 fn make_pod(name: &str, cluster: &str, job: &str, command: &str) {
     let image = image("busybox");
@@ -100,6 +107,8 @@ fn kept_and_foreign_pods_stay() {
     let kept = format!("slurm-job-{job}");
     await_phase(&kept, "Succeeded");
     make_pod("gc-foreign", "elsewhere", NO_JOB, "true");
+    let deleted = [r#"deleted_total{why="finished"}"#, r#"deleted_total{why="no_job"}"#];
+    let before = deleted.map(figure);
     // Two that are ours: when the service has deleted them, it has had its chance with the others.
     make_pod("gc-finished", "testbed", NO_JOB, "exit 3");
     make_pod("gc-orphan", "testbed", NO_JOB, "sleep 300");
@@ -108,6 +117,12 @@ fn kept_and_foreign_pods_stay() {
     await_phase("gc-orphan", "");
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!((phase(&kept).as_str(), phase("gc-foreign").as_str()), ("Succeeded", "Succeeded"));
+    until("the metrics tell", || {
+        let now = deleted.map(figure);
+        let (pods, orphans) = (figure("pods"), figure("orphans"));
+        let all = now.iter().zip(before).all(|(now, before)| *now > before) && pods > 0 && orphans == 0;
+        all.then_some(()).ok_or_else(|| format!("{before:?} {now:?}, {pods} Pods, {orphans} orphans"))
+    });
     let _ = ROOT.run(&["kubectl", "delete", "pod", "-n", "slurm-jobs", "--wait=false", &kept, "gc-foreign"]).ok();
 }
 

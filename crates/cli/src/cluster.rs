@@ -183,6 +183,12 @@ impl Cluster {
         }
     }
 
+    /// Asks for one Pod of a namespace, to see whether it can be watched.
+    pub async fn answers(&self, namespace: &str) -> Result<(), ClusterError> {
+        let params = ListParams::default().labels(&self.selector).limit(1);
+        bounded(self.api(namespace).list(&params)).await.map(drop)
+    }
+
     /// DELETE, only if it is still this very Pod. At once if nothing runs in it, else with the Pod's own grace.
     /// A Pod that is gone, or another with its name, is a success.
     pub async fn delete(&self, namespace: &str, name: &str, uid: &str, at_once: bool) -> Result<(), ClusterError> {

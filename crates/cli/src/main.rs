@@ -13,6 +13,7 @@ mod namespace;
 mod report;
 mod site;
 mod slurm;
+mod textfile;
 mod validate;
 mod watch;
 

@@ -20,6 +20,7 @@ pub mod judge;
 pub mod label;
 pub mod limit;
 pub mod message;
+pub mod metrics;
 pub mod multi_prog;
 pub mod name;
 pub mod option;

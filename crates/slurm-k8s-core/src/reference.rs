@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
+use crate::collect::metrics as collect;
 use crate::config::KEYS;
 use crate::exit_code::{Blame, EXIT_CODES};
 use crate::finding::KINDS;
 use crate::label::{Kind, LABELS};
 use crate::message::MESSAGES;
+use crate::metrics::{Metric, PREFIX, gc, histogram::BOUNDS};
 use crate::option::OPTIONS;
 use crate::rendezvous::VARIABLES;
+use crate::watch::metrics as watch;
 
 const MADE: &str = "<!-- Made from the tables in crates/slurm-k8s-core: UPDATE=1 cargo test -p slurm-k8s-core -->\n";
 
@@ -16,7 +19,7 @@ const JSON: &str = "\n## `--json`\n\nOne document. `line` and `column` count fro
 
 /// Every page: its file in `docs/reference` and its text.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 8] {
+pub fn pages() -> [(&'static str, String); 9] {
     [
         ("options.md", options()),
         ("config.md", config()),
@@ -26,6 +29,7 @@ pub fn pages() -> [(&'static str, String); 8] {
         ("labels.md", labels()),
         ("environment.md", environment()),
         ("findings.md", findings()),
+        ("metrics.md", metrics()),
     ]
 }
 
@@ -139,5 +143,25 @@ fn findings() -> String {
         let _ = writeln!(text, "| `{}` | {} | {} |", kind.id, kind.severity, kind.meaning);
     }
     text.push_str(JSON);
+    text
+}
+
+fn metrics() -> String {
+    let mut text = format!(
+        "{MADE}# Metrics\n\nWhat the services on the controller write for Prometheus, in files for node_exporter's textfile collector. [operator.md](../operator.md#metrics) says how. Counters begin at 0 with their service. No value of a label comes from a user.\n"
+    );
+    text += &metrics_of("slurm-k8s collect", collect::METRICS);
+    let bounds: Vec<_> = BOUNDS.iter().map(f64::to_string).collect();
+    let _ = write!(text, "\nThe histogram's bounds in seconds: {}.\n", bounds.join(", "));
+    text + &metrics_of("slurm-k8s watch", watch::METRICS) + &metrics_of("slurm-k8s gc --watch", gc::METRICS)
+}
+
+fn metrics_of<F>(service: &str, table: &[Metric<F>]) -> String {
+    let mut text = format!("\n## `{service}`\n\n| metric | kind | labels | what |\n|---|---|---|---|\n");
+    for metric in table {
+        let values = |label: &crate::metrics::Label| label.all().collect::<Vec<_>>().join("`, `");
+        let labels = metric.label.map_or_else(String::new, |label| format!("`{}`: `{}`", label.name, values(&label)));
+        let _ = writeln!(text, "| `{PREFIX}{}` | {} | {labels} | {} |", metric.name, metric.kind.word(), metric.help);
+    }
     text
 }

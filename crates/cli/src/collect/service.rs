@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use slurm_k8s_core::collect::job::Job;
+use slurm_k8s_core::collect::metrics::{Figures, Hook, render};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep_until, timeout};
 
+use super::hook::Outcome;
 use super::queue::Entry;
 use super::slurm::Word;
 use super::work::{Done, Memory, Work, WorkError};
 use super::{CollectError, slurm};
-use crate::report;
+use crate::textfile::Textfile;
+use crate::{clock, report};
 
 /// At its end it waits so long for what has begun; the next one begins it anew.
 const LEAVE: Duration = Duration::from_secs(60);
@@ -43,12 +46,16 @@ pub struct Service<'a> {
     trials: BTreeMap<(String, u32), Trial>,
     /// What is wrong with Slurm or the folder; told once.
     trouble: Option<String>,
+    figures: Figures,
+    file: Textfile,
 }
 
 impl<'a> Service<'a> {
     /// With nothing in hand.
     pub fn new(work: &'a Work) -> Self {
-        Self { work, trials: BTreeMap::new(), trouble: None }
+        let figures = Figures { slurm: true, ..Figures::default() };
+        let file = Textfile::new(work.config.results.metrics.clone());
+        Self { work, trials: BTreeMap::new(), trouble: None, figures, file }
     }
 
     /// Runs until SIGTERM or SIGINT, or until all is done if it is to run `once`.
@@ -76,6 +83,9 @@ impl<'a> Service<'a> {
                     break;
                 }
             }
+            if lock.is_some() && self.file.is_due() {
+                self.write();
+            }
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -93,6 +103,9 @@ impl<'a> Service<'a> {
             }
         };
         let _ = timeout(LEAVE, rest).await;
+        if lock.is_some() {
+            self.write();
+        }
         let well = self.trouble.is_none() && self.trials.values().all(|trial| trial.failures == 0);
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -104,7 +117,10 @@ impl<'a> Service<'a> {
                 self.trouble(None);
                 ready
             }
-            Err(error) => return self.trouble(Some(report::chain(&error))),
+            Err(error) => {
+                self.figures.slurm &= !error.is_slurms();
+                return self.trouble(Some(report::chain(&error)));
+            }
         };
         for (mut entry, job) in ready {
             let trial = self.trials.entry((entry.id.clone(), entry.uid)).or_default();
@@ -123,6 +139,8 @@ impl<'a> Service<'a> {
         let free = (self.work.config.results.parallel as usize).saturating_sub(running);
         let now = Instant::now();
         let entries = self.work.queue.entries()?;
+        self.figures.looked = clock::now();
+        self.figures.waiting = u64::try_from(entries.len()).unwrap_or(u64::MAX);
         let present = |key: &(String, u32)| entries.iter().any(|entry| (&entry.id, entry.uid) == (&key.0, key.1));
         self.trials.retain(|key, trial| trial.running || present(key));
         let waits = |entry: &&Entry| {
@@ -137,6 +155,7 @@ impl<'a> Service<'a> {
         let forgotten: Vec<&str> =
             waiting.iter().map(|entry| entry.id.as_str()).filter(|id| !known.contains_key(*id)).collect();
         let mut accounted = if forgotten.is_empty() { BTreeMap::new() } else { slurm::accounted(&forgotten).await? };
+        self.figures.slurm = true;
         let mut ready: Vec<(Entry, Option<Job>)> = Vec::new();
         for entry in waiting {
             // Of two names of one job the second goes with the next round.
@@ -161,10 +180,14 @@ impl<'a> Service<'a> {
         let error = match result {
             Ok(done) => {
                 self.trials.remove(&key);
+                self.count(&done);
                 return self.work.tell(entry, &done);
             }
             Err(error) => error,
         };
+        self.figures.slurm &= !error.is_slurms();
+        // The accounting is always a little late.
+        self.figures.failed_attempts += u64::from(!matches!(error, WorkError::Unaccounted));
         let trial = self.trials.entry(key.clone()).or_default();
         trial.running = false;
         trial.memory = memory;
@@ -177,9 +200,35 @@ impl<'a> Service<'a> {
             self.trials.remove(&key);
             let why = format!("given up: {}", report::chain(&error));
             let _ = self.work.queue.remove(entry);
-            self.work.tell(entry, &Done::Never(why));
+            let done = Done::Never(why);
+            self.count(&done);
+            self.work.tell(entry, &done);
         } else if news && !matches!(error, WorkError::Unaccounted) {
             self.work.tell_failure(entry, &error);
+        }
+    }
+
+    fn count(&mut self, done: &Done) {
+        match done {
+            Done::Runs => {}
+            Done::Never(_) => self.figures.given_up += 1,
+            Done::Collected { summary, hooks } => {
+                self.figures.job(summary);
+                hooks.iter().for_each(|outcome| {
+                    self.figures.hook(match outcome {
+                        Outcome::Well => Hook::Ok,
+                        Outcome::Failed(_) => Hook::Failed,
+                        Outcome::Timeout => Hook::Timeout,
+                    });
+                });
+            }
+        }
+    }
+
+    /// Replaces the metrics' file.
+    fn write(&mut self) {
+        if let Some(text) = self.file.replace(&render(&self.figures)) {
+            self.work.journal.line(&format!("waits      {text}"));
         }
     }
 

@@ -14,11 +14,38 @@ pub struct Limits {
     pub kept: Option<i64>,
 }
 
+/// What a Pod is there without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// Its processes: they have all ended.
+    Finished,
+    /// Its job: it has ended.
+    JobEnded,
+    /// The run of its job that it was for.
+    EarlierRun,
+    /// A job that Slurm knows.
+    NoJob,
+}
+
+impl Lack {
+    /// Its word in the metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::JobEnded => "job_ended",
+            Self::EarlierRun => "earlier_run",
+            Self::NoJob => "no_job",
+        }
+    }
+}
+
 /// What happens to a Pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether it goes.
     pub delete: bool,
+    /// What would be its reason to go.
+    pub lack: Option<Lack>,
     /// Why, or why not.
     pub why: String,
 }
@@ -30,7 +57,8 @@ pub fn decide(pod: &Pod, jobs: Option<&Jobs>, limits: &Limits, now: i64) -> Verd
     }
     let limit = |usual| if pod.kept { limits.kept } else { Some(usual) };
     if let Some(finished) = pod.finished {
-        return after(limit(limits.finished), now - finished, &format!("finished {} ago", span(now - finished)));
+        let since = now - finished;
+        return after(Lack::Finished, limit(limits.finished), since, &format!("finished {} ago", span(since)));
     }
     let Some(id) = pod.job else {
         return stays("unfinished, without a job-id");
@@ -43,15 +71,15 @@ pub fn decide(pod: &Pod, jobs: Option<&Jobs>, limits: &Limits, now: i64) -> Verd
         });
     };
     let Some(job) = jobs.get(&id) else {
-        return after(limit(limits.orphan), now - pod.created, &format!("Slurm has no job {id}"));
+        return after(Lack::NoJob, limit(limits.orphan), now - pod.created, &format!("Slurm has no job {id}"));
     };
     match job.state {
         State::Ended => {
             let since = now - job.ended.unwrap_or(pod.created);
-            after(limit(limits.orphan), since, &format!("job {id} ended {} ago", span(since)))
+            after(Lack::JobEnded, limit(limits.orphan), since, &format!("job {id} ended {} ago", span(since)))
         }
         _ if of_earlier_run(pod, job, limits) => {
-            after(limit(limits.orphan), now - pod.created, &format!("of an earlier run of job {id}"))
+            after(Lack::EarlierRun, limit(limits.orphan), now - pod.created, &format!("of an earlier run of job {id}"))
         }
         State::Pending => stays(&format!("job {id} is pending")),
         State::Active => stays(&format!("job {id} runs")),
@@ -74,16 +102,19 @@ fn of_earlier_run(pod: &Pod, job: &Job, limits: &Limits) -> bool {
     job.restarts > 0 && (job.state == State::Pending || job.started.is_some_and(before))
 }
 
-fn after(limit: Option<i64>, since: i64, why: &str) -> Verdict {
+fn after(lack: Lack, limit: Option<i64>, since: i64, why: &str) -> Verdict {
+    let lack = Some(lack);
     match limit {
-        None => stays(&format!("{why}, kept by its user")),
-        Some(limit) if since < limit => stays(&format!("{why}, stays for {} more", span(limit - since))),
-        Some(_) => Verdict { delete: true, why: why.to_owned() },
+        None => Verdict { lack, ..stays(&format!("{why}, kept by its user")) },
+        Some(limit) if since < limit => {
+            Verdict { lack, ..stays(&format!("{why}, stays for {} more", span(limit - since))) }
+        }
+        Some(_) => Verdict { delete: true, lack, why: why.to_owned() },
     }
 }
 
 fn stays(why: &str) -> Verdict {
-    Verdict { delete: false, why: why.to_owned() }
+    Verdict { delete: false, lack: None, why: why.to_owned() }
 }
 
 /// `45 s`, `12 min`, `3 h`, `9 d`. Another clock's now may be earlier.

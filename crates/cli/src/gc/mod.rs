@@ -7,6 +7,7 @@ mod output;
 mod pod;
 mod service;
 mod store;
+mod tally;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ pub struct Arguments {
     /// With --watch: how often Slurm is asked, at most
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     slurm_every: Duration,
+    /// With --watch: a file of metrics for the textfile collector of Prometheus, replaced by rename
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    metrics: Option<PathBuf>,
     /// The identity for Kubernetes [default: $KUBECONFIG, else /etc/slurm/k8s-gc.kubeconfig]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -89,6 +93,7 @@ struct Work {
     kubeconfig: Option<PathBuf>,
     limits: Limits,
     slurm_every: Duration,
+    metrics: Option<PathBuf>,
     output: Output,
 }
 
@@ -112,6 +117,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, GcError> {
             kept: arguments.kept_after.map(seconds),
         },
         slurm_every: arguments.slurm_every.max(Duration::from_secs(1)),
+        metrics: arguments.metrics.clone(),
         output: Output { json: arguments.json, home: config.kubernetes.namespace },
     };
     if arguments.watch { service::run(&work).await } else { once::run(&work, arguments.delete).await }

@@ -7,7 +7,6 @@
 
 mod claim;
 mod end;
-mod figures;
 mod folders;
 mod instance;
 mod look;

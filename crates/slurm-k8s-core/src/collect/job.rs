@@ -47,11 +47,24 @@ pub struct Job {
     pub stderr: Option<PathBuf>,
 }
 
+/// The states of jobs that are over.
+pub const ENDS: [&str; 10] = [
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "PREEMPTED",
+    "BOOT_FAIL",
+    "DEADLINE",
+    "OUT_OF_MEMORY",
+    "REVOKED",
+];
+
 /// Whether a job with this state is over; `CANCELLED by 1000` as well. What later versions may add is not.
 #[must_use]
 pub fn is_over(state: &str) -> bool {
-    let ends = "COMPLETED CANCELLED FAILED TIMEOUT NODE_FAIL PREEMPTED BOOT_FAIL DEADLINE OUT_OF_MEMORY REVOKED";
-    state.split(' ').next().is_some_and(|word| ends.split(' ').any(|end| end == word))
+    state.split(' ').next().is_some_and(|word| ENDS.contains(&word))
 }
 
 /// The first component of a heterogeneous job, `7+0`, stands for all; other names are as they are.

@@ -7,6 +7,7 @@
 pub mod checksum;
 pub mod hook;
 pub mod job;
+pub mod metrics;
 pub mod queue;
 pub mod step;
 pub mod summary;

@@ -1,9 +1,10 @@
-//! What Prometheus' `node_exporter` reads.
-
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+//! What `slurm-k8s watch` counts.
 
 use super::reason::LABELS;
+use crate::metrics::{Counts, Kind, Label, Metric, Value};
+
+/// Why a file was refused.
+pub const WHY: Label = Label { name: "why", values: LABELS, rest: None };
 
 /// The figures of a watcher; counters are since it was started.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,8 +17,8 @@ pub struct Figures {
     pub taken: u64,
     /// Jobs.
     pub submitted: u64,
-    /// Refused files by [`LABELS`].
-    pub refused: BTreeMap<&'static str, u64>,
+    /// Refused files by [`WHY`].
+    pub refused: Counts,
     /// Claims of others that were taken over.
     pub taken_over: u64,
     /// Things of the site's that failed: files, Slurm.
@@ -28,30 +29,77 @@ pub struct Figures {
     pub looked: u64,
 }
 
+/// The table.
+pub const METRICS: &[Metric<Figures>] = &[
+    Metric {
+        name: "watch_waiting_files",
+        kind: Kind::Gauge,
+        help: "Files in the submit folder that are not taken yet.",
+        label: None,
+        value: |figures| Value::One(figures.waiting),
+    },
+    Metric {
+        name: "watch_unfinished_files",
+        kind: Kind::Gauge,
+        help: "Files in the submit folder with names of unfinished ones.",
+        label: None,
+        value: |figures| Value::One(figures.unfinished),
+    },
+    Metric {
+        name: "watch_taken_files",
+        kind: Kind::Gauge,
+        help: "Files that are taken and not done with.",
+        label: None,
+        value: |figures| Value::One(figures.taken),
+    },
+    Metric {
+        name: "watch_submitted_total",
+        kind: Kind::Counter,
+        help: "Files that became jobs.",
+        label: None,
+        value: |figures| Value::One(figures.submitted),
+    },
+    Metric {
+        name: "watch_taken_over_total",
+        kind: Kind::Counter,
+        help: "Files taken over from a watcher that is gone.",
+        label: None,
+        value: |figures| Value::One(figures.taken_over),
+    },
+    Metric {
+        name: "watch_troubles_total",
+        kind: Kind::Counter,
+        help: "Failures that are no file's fault.",
+        label: None,
+        value: |figures| Value::One(figures.troubles),
+    },
+    Metric {
+        name: "watch_slurm_up",
+        kind: Kind::Gauge,
+        help: "Whether Slurm answered when it was last needed.",
+        label: None,
+        value: |figures| Value::One(figures.slurm.into()),
+    },
+    Metric {
+        name: "watch_last_look_timestamp_seconds",
+        kind: Kind::Gauge,
+        help: "When the submit folder was last looked at.",
+        label: None,
+        value: |figures| Value::One(figures.looked),
+    },
+    Metric {
+        name: "watch_refused_total",
+        kind: Kind::Counter,
+        help: "Files that were refused.",
+        label: Some(WHY),
+        value: |figures| Value::Each(&figures.refused),
+    },
+];
+
 /// The file.
 #[must_use]
 pub fn render(figures: &Figures) -> String {
-    let mut text = String::new();
-    let mut one = |name: &str, kind: &str, help: &str, value: u64| {
-        let name = format!("slurm_k8s_watch_{name}");
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
-    };
-    one("waiting_files", "gauge", "Files in the submit folder that are not taken yet.", figures.waiting);
-    one("unfinished_files", "gauge", "Files in the submit folder with names of unfinished ones.", figures.unfinished);
-    one("taken_files", "gauge", "Files that are taken and not done with.", figures.taken);
-    one("submitted_total", "counter", "Files that became jobs.", figures.submitted);
-    one("taken_over_total", "counter", "Files taken over from a watcher that is gone.", figures.taken_over);
-    one("troubles_total", "counter", "Failures that are no file's fault.", figures.troubles);
-    one("slurm_up", "gauge", "Whether Slurm answered when it was last needed.", u64::from(figures.slurm));
-    one("last_look_timestamp_seconds", "gauge", "When the submit folder was last looked at.", figures.looked);
-    text.push_str(
-        "# HELP slurm_k8s_watch_refused_total Files that were refused.\n# TYPE slurm_k8s_watch_refused_total counter\n",
-    );
-    for label in LABELS {
-        let count = figures.refused.get(label).copied().unwrap_or(0);
-        let _ = writeln!(text, "slurm_k8s_watch_refused_total{{why=\"{label}\"}} {count}");
-    }
-    text
+    crate::metrics::render(METRICS, figures)
 }
 
 #[cfg(test)]
@@ -60,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_figure_has_its_lines() {
-        let figures = Figures { submitted: 3, refused: BTreeMap::from([("script", 2)]), ..Figures::default() };
+        let figures = Figures { submitted: 3, refused: Counts::from([("script", 2)]), ..Figures::default() };
         let text = render(&figures);
         assert!(text.contains("\nslurm_k8s_watch_submitted_total 3\n"), "{text}");
         assert!(text.contains("\nslurm_k8s_watch_refused_total{why=\"script\"} 2\n"), "{text}");

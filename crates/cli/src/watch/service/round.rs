@@ -4,12 +4,16 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use slurm_k8s_core::watch::metrics::render;
+
 use super::{FIGURES, Running, Service, Task};
 use crate::clock;
+use crate::disk::DiskError;
+use crate::textfile;
+use crate::watch::WatchError;
 use crate::watch::claim::Claim;
 use crate::watch::slurm::Slurm;
 use crate::watch::work::WorkError;
-use crate::watch::{WatchError, figures};
 
 impl<S: Slurm> Service<'_, S> {
     /// What is done from time to time.
@@ -119,9 +123,9 @@ impl<S: Slurm> Service<'_, S> {
     pub(super) fn write_figures(&mut self) {
         let Some(path) = &self.work.config.watch.metrics else { return };
         self.figures.troubles = self.troubles.count;
-        match figures::write(path, &self.figures) {
+        match textfile::write(path, &render(&self.figures)) {
             Ok(()) => self.troubles.well("figures"),
-            Err(error) => self.troubles.aside("figures", &error),
+            Err(source) => self.troubles.aside("figures", &DiskError::of("write", path, source)),
         }
     }
 }
