@@ -174,7 +174,7 @@ fn describe(
         cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(list).len()).ok()).filter(|count| *count > 0),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
-        restart: variable("SLURM_RESTART_COUNT").and_then(|text| text.parse().ok()).unwrap_or(0),
+        restart: spank.slurm_restart_count().unwrap_or(0),
         results,
     })
 }
