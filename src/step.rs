@@ -174,7 +174,6 @@ fn describe(
         cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(list).len()).ok()).filter(|count| *count > 0),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
         script,
-        restart: spank.slurm_restart_count().unwrap_or(0),
         results,
     })
 }

@@ -194,6 +194,7 @@ impl<'a> Hub<'a> {
         match event {
             Event::Shim { task, sender, process } => self.shim_came(task, sender, process),
             Event::Start { task, message, freight } => {
+                self.journal.record.starts(&message);
                 if let Some(state) = self.tasks.get_mut(&task) {
                     state.start = Some((message, freight));
                     self.forward_starts();

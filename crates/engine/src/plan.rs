@@ -65,8 +65,6 @@ pub struct Step {
     pub memory_bytes: Option<u64>,
     /// The batch script in slurmd's spool.
     pub script: Option<PathBuf>,
-    /// How often the job began anew.
-    pub restart: u32,
     /// Where it leaves its record, if jobs have folders for results.
     pub results: Option<Place>,
 }

@@ -22,7 +22,6 @@ impl Recorder {
         let mut record = Record {
             job: step.job_id,
             step: name::step_label(step.step_id),
-            restart: step.restart,
             node: step.node.clone(),
             node_index: step.node_index,
             pod: pod.to_owned(),
@@ -33,6 +32,16 @@ impl Recorder {
         };
         record.times.begun = now();
         Self(RefCell::new(record))
+    }
+
+    /// What a task is started with tells how often the job began anew. Slurm's item for plugins (`S_SLURM_RESTART_COUNT`) is
+    /// never filled in, and the variable not before this.
+    pub fn starts(&self, message: &Message) {
+        let Message::Start(start) = message else { return };
+        let value = start.env.iter().find_map(|entry| entry.strip_prefix(b"SLURM_RESTART_COUNT="));
+        if let Some(count) = value.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()) {
+            self.0.borrow_mut().restart = count;
+        }
     }
 
     /// The Pod is there.
