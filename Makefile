@@ -4,7 +4,7 @@ SHELL := bash
 # All tests run on this version of Slurm, on the others those that Slurm has a part in.
 SLURM := 22.05
 OTHERS := 24.11 26.05
-ON_EACH := differential errors honour lifecycle options pod results runs settings signals slurmrestd submit submit_site terminal validate versions
+ON_EACH := collect differential errors honour lifecycle options pod results runs settings signals slurmrestd submit submit_site terminal validate versions
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 # One call of cargo for what shares a crate: each call has features of its own, and k8s-openapi is minutes.
