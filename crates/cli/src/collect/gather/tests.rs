@@ -32,7 +32,7 @@ impl Results {
 
     fn verifies(&self) -> bool {
         let mut check = Command::new("sha256sum");
-        check.args(["--check", "--strict", "--quiet", CHECKSUMS]).current_dir(self.0.path().join("7"));
+        check.args(["--check", "--strict", "--status", CHECKSUMS]).current_dir(self.0.path().join("7"));
         check.status().unwrap().success()
     }
 }
