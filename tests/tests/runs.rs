@@ -150,16 +150,27 @@ fn a_script_without_commands_runs_the_file_that_it_names() {
     let python = file("train.py", "import os, sys\nprint(os.environ['K8S_SCRIPT'], sys.argv[1:])\nsys.exit(3)\n");
     let shell = file("train", "#!/bin/sh -e\necho \"$0 $@\"; cat /etc/hostname\n");
     let nothing = file("nothing", "echo by whom?\n");
-    let run = |program: &str, batch: &str, script: &str| {
-        let option = format!("--k8s-script={program}");
+    let options = |program: &str, batch: &str| [in_image("userland"), format!("--k8s-script={program}"), batch.into()];
+    let output = format!("--output={folder}/out");
+    let said = |ran: Ran| (ran.code, ALICE.run(&["cat", &format!("{folder}/out")]).text());
+    let by_options = |program: &str, batch: &str, script: &str| {
+        let [image, program, batch] = options(program, batch);
         let job = file("job", script);
-        let output = format!("--output={folder}/out");
-        let image = in_image("userland");
-        let ran = ALICE.batch(&["sbatch", "--mem=100M", &output, batch, &image, &option, &job, "a b", "c"], "");
-        (ran.code, ALICE.run(&["cat", &format!("{folder}/out")]).text())
+        said(ALICE.batch(&["sbatch", "--mem=100M", &output, &batch, &image, &program, &job, "a b", "c"], ""))
+    };
+    // As the site's guide has it: `#K8S_IMAGE=…`, `#K8S_SCRIPT=…`.
+    let by_lines = |program: &str, batch: &str, script: &str| {
+        let line = |option: &String| {
+            let (name, value) = option.trim_start_matches("--").split_once('=').unwrap();
+            format!("#{}={value}\n", name.replace('-', "_").to_uppercase())
+        };
+        let lines: String = options(program, batch).iter().map(line).collect();
+        let job = file("job", &script.replacen('\n', &format!("\n{lines}"), 1));
+        said(ALICE.batch(&["sbatch", "--mem=100M", &output, &job, "a b", "c"], ""))
     };
     let empty = "#!/bin/bash\n#SBATCH -n1\n\n  # nothing to do here\n";
-    for batch in ["--k8s-batch=pod", "--k8s-batch=host"] {
+    let ways: [&dyn Fn(&str, &str, &str) -> (Option<i32>, String); 2] = [&by_options, &by_lines];
+    for (run, batch) in ways.into_iter().flat_map(|way| [(way, "--k8s-batch=pod"), (way, "--k8s-batch=host")]) {
         assert_eq!(run(&python, batch, empty), (Some(3), format!("{python} ['a b', 'c']")), "{batch}");
         let (code, text) = run(&shell, batch, empty);
         assert!(code == Some(0) && text.starts_with(&format!("{shell} a b c\nslurm-job-")), "{text}");
@@ -168,7 +179,7 @@ fn a_script_without_commands_runs_the_file_that_it_names() {
         let here = batch.trim_start_matches("--k8s-batch=");
         assert_eq!(run(&shell, batch, script), (Some(0), format!("{here} {shell} a b")), "{batch}");
     }
-    let (code, text) = run(&nothing, "--k8s-batch=pod", empty);
+    let (code, text) = by_lines(&nothing, "--k8s-batch=pod", empty);
     assert_eq!(code, Some(8), "{text}");
     assert!(text.contains("a script must name its interpreter"), "{text}");
     let option = format!("--k8s-script={shell}");

@@ -11,7 +11,7 @@ use slurm_k8s_slurm_sys::layout::{self, Layout};
 use slurm_k8s_slurm_sys::version;
 
 use crate::site::{PATH, Site};
-use crate::submit;
+use crate::submit::{self, Refusal};
 
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, missing_docs)]
@@ -96,24 +96,28 @@ pub unsafe extern "C" fn job_submit(job: *mut c_void, _submitter: u32, message: 
     }
     // SAFETY: the caller's promise; the layout is that of slurmctld's own version.
     let mut job = unsafe { JobDesc::new(job, layout, host) };
-    // A half-changed job is refused, so nobody sees it.
-    let answer = catch_unwind(AssertUnwindSafe(|| submit::submit(&mut job, &SITE)));
-    let (code, text) = match answer {
+    let uid = job.user_id();
+    let (code, text) = answer(host, uid, || submit::submit(&mut job, &SITE));
+    if !text.is_empty() && !message.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { say(host, message, text) };
+    }
+    code
+}
+
+/// What slurmctld is told. After a panic the job is refused, so that nobody sees a half-changed one.
+fn answer(host: &Host, uid: u32, judge: impl FnOnce() -> Result<String, Refusal>) -> (c_int, String) {
+    match catch_unwind(AssertUnwindSafe(judge)) {
         Ok(Ok(notes)) => (SUCCESS, notes),
         Ok(Err(refusal)) => {
-            host.log(&format!("refused a job of uid {}: {}", job.user_id(), refusal.cause()));
+            host.log(&format!("refused a job of uid {uid}: {}", refusal.cause()));
             (INVALID, refusal.to_string())
         }
         Err(_) => {
             host.complain("a bug of spank-k8s: a panic while a job was judged; the job is refused");
             (ERROR, "spank-k8s: internal error, the job is refused; please report it".to_owned())
         }
-    };
-    if !text.is_empty() && !message.is_null() {
-        // SAFETY: the caller's promise.
-        unsafe { say(host, message, text) };
     }
-    code
 }
 
 /// Puts a text where slurmctld looks for what to tell the user, below what another of `JobSubmitPlugins` has to say.
@@ -160,6 +164,14 @@ mod tests {
         }
         // SAFETY: as above.
         unsafe { (HOST.xfree)((&raw mut message).cast()) };
+    }
+
+    #[test]
+    #[allow(clippy::panic)]
+    fn after_a_panic_the_job_is_refused_and_the_next_one_judged() {
+        let (code, text) = answer(&HOST, 1000, || panic!("on purpose"));
+        assert_eq!((code, text.as_str()), (ERROR, "spank-k8s: internal error, the job is refused; please report it"));
+        assert_eq!(answer(&HOST, 1000, || Ok("noted".into())), (SUCCESS, "noted".into()));
     }
 
     #[test]

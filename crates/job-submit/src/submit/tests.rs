@@ -4,6 +4,7 @@ use slurm_k8s_slurm_sys::layout::{self, LAYOUTS, Layout};
 use super::*;
 
 const SITE: &str = "paths.libexec = '/opt/k8s'\npod.mounts = ['/home']\n[policy]\nnamespaces = ['team']\n\
+                    images = ['nas:5407/*', 'docker.io/*']\n\
                     [submit]\nrequire = ['time', 'mem']\n\
                     [profiles.small]\nimage = 'nas:5407/tool'\nmax_cpus = 4\nmax_memory = '8G'\nmax_gpus = 1\n";
 
@@ -217,6 +218,42 @@ fn what_is_wrong_is_refused_with_a_line_and_a_mend_and_the_job_stays_as_it_is() 
         let (before, own) = (environment(&mut job), script(&mut job));
         assert_eq!(submitted(&mut job, SITE), Err(format!("spank-k8s: {refused}\nspank-k8s: hint: {hint}")));
         assert_eq!((environment(&mut job), script(&mut job)), (before, own));
+    }
+}
+
+/// Every kind of error that can be known in slurmctld; the others are of files, registries and partitions.
+#[test]
+fn each_kind_of_error_is_refused_with_a_mend() {
+    let elsewhere = ["script", "sbatch", "resources", "image-absent", "image-platform"];
+    let said = [
+        ("line", "#K8S_IMAGE=a\n#K8S_WORKDIR", "#K8S_WORKDIR has no value"),
+        ("line", "#K8S_IMAGE='a", "#K8S_IMAGE: the quote"),
+        ("value", "#K8S_IMAGE=a:b:c", "#K8S_IMAGE: "),
+        ("value", "#K8S_IMAGE=a\n#K8S_WORKDIR=data", "#K8S_WORKDIR: \"data\" is not an absolute path"),
+        ("conflict", "#K8S_IMAGE=a\n#K8S_IMAGE=b", "#K8S_IMAGE"),
+        ("without-image", "#K8S_IO=tee", "#K8S_IO"),
+        ("policy", "#K8S_IMAGE=other.example/a", "#K8S_IMAGE: other.example/a"),
+        ("policy", "#K8S_IMAGE=a\n#K8S_NETWORK=host", "#K8S_NETWORK: this site does not allow the node's network"),
+        ("policy", "#K8S_IMAGE=a\n#K8S_PRIORITY_CLASS=high", "#K8S_PRIORITY_CLASS: "),
+        ("profile", "#K8S_PROFILE=smal", "#K8S_PROFILE: "),
+        ("limit", "#K8S_PROFILE=small", "#K8S_PROFILE: small allows at most 4 cpus on a node"),
+        ("required", "#K8S_IMAGE=a", "the job has no --mem"),
+    ];
+    for (kind, lines, cause) in said {
+        let mut job = job(&format!("#!/bin/sh\n{lines}\ntrue\n"));
+        match kind {
+            "limit" => drop(job.set(layout().num_tasks, 5_u32)),
+            "required" => drop(job.set(layout().pn_min_memory, u64::MAX - 1)),
+            _ => {}
+        }
+        let refusal = submitted(&mut job, SITE).unwrap_err();
+        let (first, hint) = refusal.split_once('\n').unwrap_or((&refusal, ""));
+        assert!(first.contains(cause), "{kind}: {refusal}");
+        assert!(hint.starts_with("spank-k8s: hint: "), "{kind}: {refusal}");
+    }
+    let errors = finding::KINDS.iter().filter(|kind| kind.severity == finding::Severity::Error);
+    for kind in errors.filter(|kind| !elsewhere.contains(&kind.id)) {
+        assert!(said.iter().any(|(id, ..)| *id == kind.id), "{} is in no case", kind.id);
     }
 }
 
