@@ -146,7 +146,7 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
         Fault::Daemon { daemon, .. } => {
             Daemon::known(host, daemon)?.start()?;
             if daemon.starts_with("slurm") {
-                slurm::wait_ready(&site)?;
+                slurm::wait_back(&site)?;
             } else {
                 let here = |row: &Row| row.host == host.name && row.what == daemon;
                 wait::until(daemon, Duration::from_secs(90), &[Daemon::known(host, daemon)?.log()], || {

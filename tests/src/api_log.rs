@@ -8,10 +8,16 @@ use crate::{CTL, until};
 pub const AUDIT: &str = "/var/log/kubernetes/audit.log";
 const PROXY: &str = "/var/lib/spank-k8s-testbed/log/ctl/api-proxy.log";
 
-/// The lines of the audit log about the Pod with this name.
+/// How long the audit log is.
 #[must_use]
-pub fn audited(pod: &str) -> String {
-    CTL.run(&["grep", "--fixed-strings", &format!("\"name\":\"{pod}\""), AUDIT]).text()
+pub fn audit_end() -> usize {
+    CTL.run(&["wc", "--lines", AUDIT]).ok().text().split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Its lines since then, whatever they are about.
+#[must_use]
+pub fn audited(since: usize) -> String {
+    CTL.run(&["tail", "--lines", &format!("+{}", since + 1), AUDIT]).text()
 }
 
 /// A place in the proxy's log.

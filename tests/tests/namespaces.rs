@@ -87,6 +87,23 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
         left.is_empty().then_some(()).ok_or_else(|| format!("{left} {} {}", ran.text(), ran.errors()))
     });
 
+    // As Slurm's bookings: two cores are more than one.
+    let _ = ensure("user_quota = ['pods=9', 'requests.cpu=1', 'requests.memory=150Mi']\n", &["alice"]).ok();
+    {
+        let _booked = Changed::edit(NODE1, CONFIG, |text| per_user(text) + "requests = 'allocated'\n");
+        let job = |cores: &str, memory: &str| {
+            let memory = format!("--mem={memory}");
+            ALICE.run(&["srun", "-Q", "-w", "node1", "-n1", "-c", cores, &memory, &image, "true"])
+        };
+        until("the quota holds", || {
+            let errors = job("2", "100M").errors();
+            errors.contains("exceeded quota").then_some(()).ok_or(errors)
+        });
+        job("2", "100M").fails(119, "requested: requests.cpu=2");
+        job("1", "200M").fails(119, "requested: requests.memory=");
+        let _ = job("1", "100M").ok();
+    }
+
     // Again, with less: slurmctld names the user.
     let _ = ensure("user_quota = ['requests.cpu=5m']\nuser_network_policy = true\n", &["1000"]).ok();
     let argv = ["srun", "-Q", "-w", "node1", &image, "true"];

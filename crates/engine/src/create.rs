@@ -67,8 +67,9 @@ pub struct Created {
     pub born: Option<Timestamp>,
 }
 
-/// How many names are tried: a requeued job's earlier Pod may still be there.
-pub const NAMES: u32 = 4;
+/// How many names are tried: a requeued job's earlier Pod may still be there, and the components of one heterogeneous step
+/// (`srun a : b`) have the same job and step.
+pub const NAMES: u32 = 8;
 
 /// What is sent, and what must be on the node before.
 pub struct Creation {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Pod;
 use rustix::process::{Resource, getrlimit};
 use slurm_k8s_agent::link::message::Refusal;
-use slurm_k8s_core::config::{Config, Way};
+use slurm_k8s_core::config::{Config, Requests, Way};
 use slurm_k8s_core::grant::{Grant, Identity, Limit, Mount};
 use slurm_k8s_core::gres::{Gpus, NONE};
 use slurm_k8s_core::image::ImageRef;
@@ -151,9 +151,14 @@ pub fn pod(config: &Config, step: &Step, grant: &Grant) -> Pod {
         entrypoint: options.entrypoint().unwrap_or(false),
         keep: options.keep().unwrap_or(false),
         grace: std::time::Duration::from_secs(5),
-        cpu_request: kubernetes.cpu_request.clone(),
-        memory_request: kubernetes.memory_request.clone(),
+        cpu_request: booked(config, step.cores).unwrap_or_else(|| kubernetes.cpu_request.clone()),
+        memory_request: booked(config, step.memory_bytes).unwrap_or_else(|| kubernetes.memory_request.clone()),
     })
+}
+
+/// What the kubelet is to book of what Slurm has given, if it is to book that.
+fn booked(config: &Config, given: Option<u64>) -> Option<String> {
+    given.filter(|_| config.kubernetes.requests == Requests::Allocated).map(|amount| amount.to_string())
 }
 
 /// Whether the step's tasks are told where to meet.

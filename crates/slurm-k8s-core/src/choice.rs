@@ -83,6 +83,16 @@ choice! {
 }
 
 choice! {
+    /// What Pods book.
+    Requests {
+        /// The same small amounts for each.
+        Fixed = "fixed",
+        /// What Slurm gave the step.
+        Allocated = "allocated",
+    }
+}
+
+choice! {
     /// When the node asks the registry for the image.
     Pull {
         /// Only if the node doesn't have it.

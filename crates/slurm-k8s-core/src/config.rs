@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::choice::{Batch, HookUser, Io, Network, Pull, Requirement, SignalScope, Way};
+pub use crate::choice::{Batch, HookUser, Io, Network, Pull, Requests, Requirement, SignalScope, Way};
 use crate::profile::Profile;
 use crate::user_namespace;
 
@@ -88,9 +88,11 @@ pub struct Kubernetes {
     pub pull_timeout: Duration,
     /// The node's name in Kubernetes, if it is not the one in Slurm.
     pub node_name: Option<String>,
-    /// What the kubelet books per Pod: cores.
+    /// What the kubelet books per Pod.
+    pub requests: Requests,
+    /// Cores, if that is fixed.
     pub cpu_request: String,
-    /// What the kubelet books per Pod: bytes.
+    /// Bytes, if that is fixed.
     pub memory_request: String,
 }
 
@@ -355,6 +357,7 @@ impl Default for Kubernetes {
             api_timeout: Duration::from_secs(60),
             pull_timeout: Duration::from_mins(1),
             node_name: None,
+            requests: Requests::Fixed,
             cpu_request: "10m".into(),
             memory_request: "16Mi".into(),
         }

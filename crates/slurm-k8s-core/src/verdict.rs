@@ -1,8 +1,9 @@
 //! What a Pod's status means for its job.
 
-use k8s_openapi::api::core::v1::{ContainerState, Pod, PodCondition, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus};
 
 use crate::message::{Refusal, one_line, refuse};
+use crate::pod::CONTAINER;
 
 pub mod event;
 mod pull;
@@ -82,12 +83,20 @@ pub fn judge(pod: &Pod) -> Verdict {
 }
 
 fn container_state(status: &PodStatus) -> Option<&ContainerState> {
-    status.container_statuses.as_ref()?.first()?.state.as_ref()
+    status_of_job(status)?.state.as_ref()
+}
+
+/// A site's webhook may have put others beside it, and the kubelet sorts them by name.
+fn status_of_job(status: &PodStatus) -> Option<&ContainerStatus> {
+    status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER)
+}
+
+fn container(pod: &Pod) -> Option<&Container> {
+    pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER)
 }
 
 fn image(pod: &Pod) -> &str {
-    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
-    container.and_then(|container| container.image.as_deref()).unwrap_or_default()
+    container(pod).and_then(|container| container.image.as_deref()).unwrap_or_default()
 }
 
 fn waiting(reason: &str, message: &str, image: &str, status: &PodStatus) -> Verdict {
@@ -116,7 +125,7 @@ fn transient(message: &str) -> bool {
 /// its config alone if it came to the node without a registry. The kubelet tells about a second after that.
 #[must_use]
 pub fn image_id(pod: &Pod) -> Option<&str> {
-    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    let container = status_of_job(pod.status.as_ref()?)?;
     Some(container.image_id.as_str()).filter(|id| !id.is_empty())
 }
 
@@ -159,8 +168,7 @@ fn runtime_cause(message: &str) -> &str {
 }
 
 fn out_of_memory(pod: &Pod) -> Verdict {
-    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
-    let limits = container.and_then(|c| c.resources.as_ref()?.limits.as_ref());
+    let limits = container(pod).and_then(|c| c.resources.as_ref()?.limits.as_ref());
     let limit = limits.and_then(|limits| limits.get("memory")).map(|quantity| quantity.0.as_str());
     let limit = limit.map_or_else(|| "unknown".to_owned(), |limit| format!("{limit} bytes"));
     Verdict::Failed(refuse::out_of_memory(limit))

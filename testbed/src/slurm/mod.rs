@@ -151,6 +151,15 @@ pub fn bring_up(site: &Site, restart: bool) -> Result<(), SlurmError> {
 
 /// Waits until slurmctld answers and every node takes jobs; resumes nodes that were drained.
 pub fn wait_ready(site: &Site) -> Result<(), SlurmError> {
+    wait_for(site, &["down", "drain", "fail"])
+}
+
+/// The same after a fault: a node that was drained for it stays so, and is an error.
+pub fn wait_back(site: &Site) -> Result<(), SlurmError> {
+    wait_for(site, &["down"])
+}
+
+fn wait_for(site: &Site, resumed: &[&str]) -> Result<(), SlurmError> {
     wait::until("slurmctld", Duration::from_secs(60), &[log(CTL, "slurmctld")], || Ok(network::listening(CTL, 6817)))?;
     // A node whose slurmd was stopped on purpose is not waited for.
     for node in site.nodes().iter().filter(|node| slurmd(**node).running()) {
@@ -158,7 +167,7 @@ pub fn wait_ready(site: &Site) -> Result<(), SlurmError> {
         wait::until(&format!("slurmd on {}", node.name), Duration::from_secs(90), &logs, || {
             let state = state(*node);
             let listening = network::listening(*node, 6818);
-            if listening && needs_resume(&state) {
+            if listening && needs_resume(&state, resumed) {
                 let update = ["update", &format!("nodename={}", node.name), "state=resume"];
                 // Refused when the node has just come back by itself.
                 let _ = command::succeeds(CTL.command("scontrol", update));
@@ -180,9 +189,9 @@ fn takes_jobs(state: &str) -> bool {
     matches!(state, "idle" | "mixed" | "allocated" | "completing")
 }
 
-/// States that slurmctld does not leave by itself when slurmd is back.
-fn needs_resume(state: &str) -> bool {
-    ["down", "drain", "fail"].iter().any(|name| state.starts_with(name)) && !state.ends_with('*')
+/// Whether it is one of these states, which slurmctld does not leave by itself when slurmd is back.
+fn needs_resume(state: &str, resumed: &[&str]) -> bool {
+    resumed.iter().any(|name| state.starts_with(name)) && !state.ends_with('*')
 }
 
 /// What of Slurm is ready.

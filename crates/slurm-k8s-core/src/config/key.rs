@@ -53,7 +53,7 @@ pub const KEYS: &[Key] = &[
         "kubernetes.user_quota",
         "list of NAME=QUANTITY",
         "[]",
-        "The ResourceQuota of each such namespace (`[\"requests.cpu=32\", \"limits.memory=128Gi\", \"requests.nvidia.com/gpu=4\"]`). It counts what the kubelet books, which is little unless `cpu_request` and `memory_request` say otherwise; Slurm's own limits (`sacctmgr`, GrpTRES) hold in every case.",
+        "The ResourceQuota of each such namespace (`[\"requests.cpu=32\", \"limits.memory=128Gi\", \"requests.nvidia.com/gpu=4\"]`). It counts what the kubelet books, which is little unless `kubernetes.requests` says otherwise; Slurm's own limits (`sacctmgr`, GrpTRES) hold in every case.",
     ),
     key(
         "kubernetes.user_network_policy",
@@ -104,16 +104,22 @@ pub const KEYS: &[Key] = &[
         doc: "This node's name in Kubernetes, if it is not its name in Slurm.",
     },
     key(
+        "kubernetes.requests",
+        "fixed, allocated",
+        r#""fixed""#,
+        "What the kubelet books for each Pod. `fixed`: `cpu_request` and `memory_request`, which are small: Slurm decides what fits, and the kubelet refuses nothing. `allocated`: the cores and the memory that Slurm gave the step on the node, so that Kubernetes' quotas and tools see them. Steps that share what they have (`--overlap`) are then refused by the kubelet, and so is what does not fit into the node's allocatable: keep RealMemory and the cores in slurm.conf below it.",
+    ),
+    key(
         "kubernetes.cpu_request",
         "quantity of cores",
         r#""10m""#,
-        "What the kubelet books for each Pod. Slurm decides what fits; a small value keeps the kubelet from refusing it.",
+        "With `fixed`, and where Slurm names no cores.",
     ),
     key(
         "kubernetes.memory_request",
         "quantity of bytes",
         r#""16Mi""#,
-        "What the kubelet books for each Pod. The limit is what Slurm allocated, whatever stands here.",
+        "With `fixed`, and where Slurm names no memory. The limit is what Slurm allocated, whatever stands here.",
     ),
     key(
         "paths.libexec",

@@ -45,6 +45,18 @@ fn the_good_path() {
     assert_eq!(container(&running), Verdict::Running);
 }
 
+#[test]
+fn a_sites_sidecar_is_not_taken_for_the_job() {
+    let of = |name: &str, id: &str, state: Value| {
+        json!({"name": name, "image": REF, "imageID": id, "ready": false, "restartCount": 0, "state": state})
+    };
+    let gone = json!({"terminated": {"exitCode": 1, "reason": "Error"}});
+    let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+    let statuses = [of("istio-proxy", "other@sha256:b", gone), of("job", "tool@sha256:a", running)];
+    let pod = pod(&json!({"phase": "Running", "containerStatuses": statuses}));
+    assert_eq!((judge(&pod), image_id(&pod)), (Verdict::Running, Some("tool@sha256:a")));
+}
+
 /// As containerd 1.6 and 2.x and CRI-O write them.
 #[test]
 fn pulls_that_no_later_try_mends() {
