@@ -169,8 +169,12 @@ fn a_script_without_commands_runs_the_file_that_it_names() {
         said(ALICE.batch(&["sbatch", "--mem=100M", &output, &job, "a b", "c"], ""))
     };
     let empty = "#!/bin/bash\n#SBATCH -n1\n\n  # nothing to do here\n";
-    let ways: [&dyn Fn(&str, &str, &str) -> (Option<i32>, String); 2] = [&by_options, &by_lines];
-    for (run, batch) in ways.into_iter().flat_map(|way| [(way, "--k8s-batch=pod"), (way, "--k8s-batch=host")]) {
+    for (lines, batch) in
+        [false, true].into_iter().flat_map(|way| [(way, "--k8s-batch=pod"), (way, "--k8s-batch=host")])
+    {
+        let run = |program: &str, batch: &str, script: &str| {
+            if lines { by_lines(program, batch, script) } else { by_options(program, batch, script) }
+        };
         assert_eq!(run(&python, batch, empty), (Some(3), format!("{python} ['a b', 'c']")), "{batch}");
         let (code, text) = run(&shell, batch, empty);
         assert!(code == Some(0) && text.starts_with(&format!("{shell} a b c\nslurm-job-")), "{text}");

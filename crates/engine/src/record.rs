@@ -100,11 +100,13 @@ impl Recorder {
     /// Looks at what the container has used, while it is there.
     pub fn look_at_usage(&self, agent: i32) {
         let memory = cgroup::memory(agent).ok();
-        self.0.borrow_mut().usage = Usage {
-            cpu_us: cgroup::cpu_us(agent).ok(),
-            memory_peak: memory.and_then(|memory| memory.peak),
-            memory_limit: memory.and_then(|memory| memory.limit),
-            memory_kills: memory.map_or(0, |memory| memory.killed),
+        let usage = &mut self.0.borrow_mut().usage;
+        // A second look may come too late.
+        *usage = Usage {
+            cpu_us: cgroup::cpu_us(agent).ok().or(usage.cpu_us),
+            memory_peak: memory.and_then(|memory| memory.peak).or(usage.memory_peak),
+            memory_limit: memory.and_then(|memory| memory.limit).or(usage.memory_limit),
+            memory_kills: memory.map_or(usage.memory_kills, |memory| memory.killed),
         };
     }
 

@@ -119,8 +119,8 @@ impl Place {
                 Fault::Errno(error) => error,
                 Fault::Foreign(_) => Errno::PERM,
             })?;
-            let draft = format!(".{name}.new");
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let draft = format!(".{name}.{}", random().unwrap_or_default());
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = std::fs::File::from(openat(&steps, &draft, flags, Mode::from_raw_mode(0o600))?);
             let written = (&file).write_all(&bytes).and_then(|()| file.sync_all());
             written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;

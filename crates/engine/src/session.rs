@@ -39,6 +39,8 @@ use crate::results::Place;
 use crate::rundir::{RunDir, RunDirError, Sockets, random};
 use crate::sweep::sweep;
 
+/// An API server that takes longer to delete a Pod is slow.
+const SLOW: Duration = Duration::from_secs(2);
 /// How long the agent has to leave by itself after its last task, before it is killed.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -323,7 +325,15 @@ fn run(work: Work, journal: &Journal, finished: OwnedFd) {
         let target = created.map(Target::Known).or(perhaps);
         match target {
             Some(_) if keep => journal.write("kept", &[]),
-            Some(target) => remove(&pods, target, journal).await,
+            Some(target) => {
+                let removal = remove(&pods, target, journal);
+                tokio::pin!(removal);
+                // Slurm does not wait for ever: the record comes first where the API server is slow.
+                if tokio::time::timeout(SLOW, &mut removal).await.is_err() {
+                    leave_record(results.as_ref(), journal, pods.requests());
+                    removal.await;
+                }
+            }
             None => {}
         }
     });

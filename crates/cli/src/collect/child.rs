@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use slurm_k8s_core::collect::summary::Summary;
+use slurm_k8s_core::message::one_line;
 use slurm_k8s_posix::{Login, start_as};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -16,10 +17,12 @@ use crate::account::Account;
 pub const COMMAND: &str = "collect-job";
 /// A file system that gives nothing for so long is away.
 const SILENCE: Duration = Duration::from_secs(120);
+/// For one job, whatever it has left.
+const LIMIT: Duration = Duration::from_hours(12);
 /// Files are as private as the user wants them; what is new is as at a login.
 const UMASK: u32 = 0o022;
 /// No line is longer, in bytes.
-const LONGEST: u64 = 16 << 20;
+const LONGEST: u64 = 512 << 10;
 /// A killed process may hang in a file system.
 const BURIAL: Duration = Duration::from_secs(5);
 
@@ -38,11 +41,16 @@ pub enum ChildError {
     #[error("the file system of the results does not answer within {} s", SILENCE.as_secs())]
     Silent,
     /// It has ended without a word.
-    #[error("the process as {user} ended without a word")]
+    #[error("the process as {user} ended without a word ({how})")]
     Dead {
         /// The login name.
         user: String,
+        /// Its exit code, or the signal.
+        how: String,
     },
+    /// It goes on and on.
+    #[error("it was not done within {} h", LIMIT.as_secs() / 3600)]
+    Endless,
     /// Its own reason.
     #[error("{why}")]
     Failed {
@@ -60,16 +68,28 @@ pub async fn gather(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Box<Summary>, ChildError> {
     let mut child = start(account).map_err(|source| ChildError::Start { user: account.owner.name.clone(), source })?;
-    let result = talk(order, account, &mut child, progress).await;
-    if result.is_err() {
+    let result = timeout(LIMIT, talk(order, &mut child, progress)).await.unwrap_or(Err(ChildError::Endless));
+    let ended = match result {
+        Ok(_) | Err(ChildError::Dead { .. }) => timeout(BURIAL, child.wait()).await.ok().and_then(Result::ok),
+        Err(_) => None,
+    };
+    if ended.is_none() {
         let _ = child.start_kill();
+        let _ = timeout(BURIAL, child.wait()).await;
     }
-    let _ = timeout(BURIAL, child.wait()).await;
-    result
+    result.map_err(|error| match error {
+        ChildError::Dead { .. } => {
+            let how = ended.map_or_else(|| "it hangs".to_owned(), |status| status.to_string());
+            ChildError::Dead { user: account.owner.name.clone(), how }
+        }
+        ChildError::Failed { why, forever } => ChildError::Failed { why: one_line(&why), forever },
+        error => error,
+    })
 }
 
+/// Itself, also when the file has been replaced by another version meanwhile.
 fn start(account: &Account) -> std::io::Result<Child> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
+    let mut command = std::process::Command::new("/proc/self/exe");
     command.arg(COMMAND).env_clear().envs(account.environment());
     let login = Login {
         uid: account.uid,
@@ -87,11 +107,10 @@ fn start(account: &Account) -> std::io::Result<Child> {
 
 async fn talk(
     order: &Order,
-    account: &Account,
     child: &mut Child,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Box<Summary>, ChildError> {
-    let dead = || ChildError::Dead { user: account.owner.name.clone() };
+    let dead = || ChildError::Dead { user: String::new(), how: String::new() };
     let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else { return Err(dead()) };
     let text = serde_json::to_string(order).unwrap_or_default() + "\n";
     // One that does not read has its reasons; its answer tells.

@@ -19,13 +19,13 @@ use std::process::ExitCode;
 
 use slurm_k8s_core::config;
 
-use crate::disk::{Disk, DiskError};
+use crate::disk::DiskError;
 use crate::journal::Journal;
 use crate::report;
 use crate::site::{self, SiteError};
 use queue::Queue;
 use service::Service;
-use work::Work;
+use work::{Work, WorkError};
 
 pub use child::COMMAND;
 pub use gather::run as gather;
@@ -62,7 +62,7 @@ pub enum CollectError {
     Disk(#[from] DiskError),
     /// Another user's, or one in which users could take away others' names.
     #[error(
-        "{path} must belong to uid {me}, the collector's user, and have the mode 1777 (it is uid {owner}, mode {mode:04o})"
+        "{path} must belong to uid {me}, the collector's user, and have the mode {expected:04o} (it is uid {owner}'s, mode {mode:04o})"
     )]
     Queue {
         /// The folder.
@@ -73,7 +73,12 @@ pub enum CollectError {
         mode: u32,
         /// This process.
         me: u32,
+        /// What it should have.
+        expected: u32,
     },
+    /// A call of the collector's.
+    #[error(transparent)]
+    Work(#[from] WorkError),
     /// Another one is at work.
     #[error("another collector works on {}", .0.display())]
     Busy(PathBuf),
@@ -101,9 +106,9 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, CollectError> {
     let folder = config.results.folder.clone().ok_or_else(|| CollectError::Folder(arguments.config.clone()))?;
     // What is made has the mode that it is made with.
     rustix::process::umask(rustix::fs::Mode::empty());
-    let queue = Queue::open(Disk::default(), &folder)?;
+    let queue = Queue::open(&folder)?;
     let journal = Journal::of(&config, LOG);
-    let work = Work { queue, folder, config, journal };
+    let work = Work::new(queue, folder, config, journal);
     if !arguments.once {
         work.journal.line(&format!("begins     {}", work.folder.display()));
     }

@@ -18,7 +18,6 @@ const MOST: u32 = 5000;
 
 /// The folder.
 pub struct Queue {
-    disk: Disk,
     folder: Folder,
     taken: Folder,
 }
@@ -36,27 +35,31 @@ pub struct Entry {
     pub taken: bool,
 }
 
+impl Entry {
+    /// The job, and who says so.
+    pub fn key(&self) -> (String, u32) {
+        (self.id.clone(), self.uid)
+    }
+}
+
 impl Queue {
     /// Opens the folder in `results`, or makes it.
-    pub fn open(disk: Disk, results: &Path) -> Result<Self, CollectError> {
+    pub fn open(results: &Path) -> Result<Self, CollectError> {
+        let disk = Disk::default();
         let results = Folder::open(results)?;
         disk.make(&results, FOLDER.as_bytes(), 0o1777)?;
         let folder = disk.enter(&results, FOLDER.as_bytes())?;
-        let me = rustix::process::geteuid().as_raw();
-        if let Some(entry) = disk.look(&folder, b".")? {
-            let (owner, mode) = (entry.opened.uid, entry.opened.mode);
-            if owner != me || mode != 0o1777 {
-                return Err(CollectError::Queue { path: folder.path.display().to_string(), owner, mode, me });
-            }
-        }
+        check(&disk, &folder, 0o1777)?;
         disk.make(&folder, TAKEN.as_bytes(), 0o700)?;
         let taken = disk.enter(&folder, TAKEN.as_bytes())?;
-        Ok(Self { disk, folder, taken })
+        // A user may have made one before.
+        check(&disk, &taken, 0o700)?;
+        Ok(Self { folder, taken })
     }
 
     /// Makes this the only collector; none if there is one already. It ends with what is returned.
     pub fn lock(&self) -> Result<Option<OwnedFd>, DiskError> {
-        let file = self.disk.create(&self.taken, LOCK)?;
+        let file = Disk::default().create(&self.taken, LOCK)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
             Err(rustix::io::Errno::AGAIN) => Ok(None),
@@ -64,39 +67,42 @@ impl Queue {
         }
     }
 
-    /// The names in it: those that were taken already and then the rest, users by turns. What is no job's name goes.
+    /// The names in it, users by turns. What is no job's name goes.
     pub fn entries(&self) -> Result<Vec<Entry>, DiskError> {
+        let disk = Disk::default();
         let mut entries = Vec::new();
         let mut of_user = BTreeMap::<u32, u32>::new();
         for (folder, taken) in [(&self.taken, true), (&self.folder, false)] {
-            for name in self.disk.names(folder)? {
-                if name == LOCK || (!taken && name == TAKEN.as_bytes()) {
+            for name in disk.names(folder)? {
+                // Also what a file server keeps of a file that is removed and still open.
+                if name.starts_with(b".") || (!taken && name == TAKEN.as_bytes()) {
                     continue;
                 }
-                let Some(found) = self.disk.look(folder, &name)? else { continue };
+                // One that cannot be looked at is nobody else's matter.
+                let Ok(Some(found)) = disk.look(folder, &name) else { continue };
                 match queue::job(&name) {
                     Some(id) if found.opened.kind == Kind::File => {
                         let uid = found.opened.uid;
                         let count = of_user.entry(uid).or_default();
                         *count += 1;
                         if *count <= MOST {
-                            entries.push((!taken, *count, Entry { id: id.to_owned(), uid, name, taken }));
+                            entries.push((*count, Entry { id: id.to_owned(), uid, name, taken }));
                         }
                     }
                     // Somebody's folder can only be removed when it is empty.
                     _ if found.opened.kind == Kind::Folder => {}
-                    _ => self.disk.remove(folder, &name)?,
+                    _ => drop(disk.remove(folder, &name)),
                 }
             }
         }
         entries.sort();
-        Ok(entries.into_iter().map(|(_, _, entry)| entry).collect())
+        Ok(entries.into_iter().map(|(_, entry)| entry).collect())
     }
 
     /// Takes it in hand: a job that begins anew meanwhile names itself again.
     pub fn take(&self, entry: &mut Entry) -> Result<(), DiskError> {
         if !entry.taken {
-            self.disk.rename((&self.folder, &entry.name), (&self.taken, &entry.name))?;
+            Disk::default().rename((&self.folder, &entry.name), (&self.taken, &entry.name))?;
             entry.taken = true;
         }
         Ok(())
@@ -104,11 +110,33 @@ impl Queue {
 
     /// The job goes on after all.
     pub fn put_back(&self, entry: &Entry) -> Result<(), DiskError> {
-        if entry.taken { self.disk.rename((&self.taken, &entry.name), (&self.folder, &entry.name)) } else { Ok(()) }
+        if entry.taken {
+            Disk::default().rename((&self.taken, &entry.name), (&self.folder, &entry.name))
+        } else {
+            Ok(())
+        }
     }
 
-    /// It is done with, or does not count.
-    pub fn remove(&self, entry: &Entry) -> Result<(), DiskError> {
-        self.disk.remove(if entry.taken { &self.taken } else { &self.folder }, &entry.name)
+    /// It does not count. Its user may have put it away meanwhile, and another one theirs in its place: that one stays.
+    pub fn drop_foreign(&self, mut entry: Entry) -> Result<(), DiskError> {
+        self.take(&mut entry)?;
+        match Disk::default().look(&self.taken, &entry.name)? {
+            Some(found) if found.opened.uid != entry.uid => self.put_back(&entry),
+            _ => self.remove(&entry),
+        }
     }
+
+    /// It is done with.
+    pub fn remove(&self, entry: &Entry) -> Result<(), DiskError> {
+        Disk::default().remove(if entry.taken { &self.taken } else { &self.folder }, &entry.name)
+    }
+}
+
+fn check(disk: &Disk, folder: &Folder, expected: u32) -> Result<(), CollectError> {
+    let Some(entry) = disk.look(folder, b".")? else { return Ok(()) };
+    let (owner, mode, me) = (entry.opened.uid, entry.opened.mode, rustix::process::geteuid().as_raw());
+    if (owner, mode) == (me, expected) {
+        return Ok(());
+    }
+    Err(CollectError::Queue { path: folder.path.display().to_string(), owner, mode, me, expected })
 }

@@ -1,49 +1,38 @@
 //! The collector: looks at the jobs' names, asks Slurm which of them have ended, and collects those.
 
-use std::collections::BTreeMap;
+mod look;
+mod trial;
+
+use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use slurm_k8s_core::collect::job::Job;
 use slurm_k8s_core::collect::metrics::{Figures, Hook, render};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep_until, timeout};
 
+use super::CollectError;
 use super::hook::Outcome;
 use super::queue::Entry;
-use super::slurm::Word;
 use super::work::{Done, Memory, Work, WorkError};
-use super::{CollectError, slurm};
 use crate::textfile::Textfile;
 use crate::{clock, report};
+use look::{Look, Ready, look};
+use trial::{Key, Trials};
 
 /// At its end it waits so long for what has begun; the next one begins it anew.
 const LEAVE: Duration = Duration::from_secs(60);
-/// The pause after a failure, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
-/// A job that nobody knows may be one of which slurmdbd has yet to hear.
-const UNKNOWN: Duration = Duration::from_secs(600);
 
 type Running<'a> = FuturesUnordered<LocalBoxFuture<'a, (Entry, Memory, Result<Done, WorkError>)>>;
-
-/// What is remembered of an entry while the collector lives.
-#[derive(Default)]
-struct Trial {
-    running: bool,
-    memory: Memory,
-    failures: u32,
-    first: Option<Instant>,
-    next: Option<Instant>,
-    /// Since when nobody knows the job.
-    unknown: Option<Instant>,
-}
 
 /// A run of the collector.
 pub struct Service<'a> {
     work: &'a Work,
-    trials: BTreeMap<(String, u32), Trial>,
+    trials: Trials,
+    /// Ended jobs that wait for a free place.
+    backlog: VecDeque<Ready>,
     /// What is wrong with Slurm or the folder; told once.
     trouble: Option<String>,
     figures: Figures,
@@ -55,7 +44,7 @@ impl<'a> Service<'a> {
     pub fn new(work: &'a Work) -> Self {
         let figures = Figures { slurm: true, ..Figures::default() };
         let file = Textfile::new(work.config.results.metrics.clone());
-        Self { work, trials: BTreeMap::new(), trouble: None, figures, file }
+        Self { work, trials: Trials::default(), backlog: VecDeque::new(), trouble: None, figures, file }
     }
 
     /// Runs until SIGTERM or SIGINT, or until all is done if it is to run `once`.
@@ -64,12 +53,13 @@ impl<'a> Service<'a> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CollectError::Signals)?;
         let mut lock = None;
         let mut running = Running::new();
+        let mut looking: Option<LocalBoxFuture<'_, _>> = None;
         let mut next = Instant::now();
         loop {
-            if Instant::now() >= next {
+            if looking.is_none() && Instant::now() >= next {
                 next = Instant::now() + self.work.config.results.poll;
                 if lock.is_none() {
-                    lock = self.work.queue.lock()?;
+                    lock = self.work.on_disk(super::queue::Queue::lock).await?;
                     if lock.is_none() && once {
                         return Err(CollectError::Busy(self.work.folder.clone()));
                     }
@@ -77,10 +67,8 @@ impl<'a> Service<'a> {
                     self.trouble(lock.is_none().then(|| text.to_owned()));
                 }
                 if lock.is_some() {
-                    self.round(&mut running).await;
-                }
-                if once && running.is_empty() {
-                    break;
+                    let (busy, asked) = (self.busy(), self.trials.asked());
+                    looking = Some(Box::pin(look(self.work, busy, asked)));
                 }
             }
             if lock.is_some() && self.file.is_due() {
@@ -89,140 +77,125 @@ impl<'a> Service<'a> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                Some(result) = OptionFuture::from(looking.as_mut()) => {
+                    looking = None;
+                    self.looked(result);
+                    self.start(&mut running);
+                    if once && running.is_empty() {
+                        break;
+                    }
+                }
                 Some((entry, memory, result)) = running.next() => {
-                    self.ended(&entry, memory, result);
-                    // Its place is free; with `once` the next round sees whether that was all.
+                    self.ended(&entry, memory, result).await;
+                    self.start(&mut running);
+                    // With `once` another look tells whether that was all.
                     next = if once && running.is_empty() { Instant::now() } else { next };
                 }
-                () = sleep_until(next.into()) => {}
+                () = sleep_until(next.into()), if looking.is_none() => {}
             }
         }
+        drop(looking);
         let rest = async {
             while let Some((entry, memory, result)) = running.next().await {
-                self.ended(&entry, memory, result);
+                self.ended(&entry, memory, result).await;
             }
         };
         let _ = timeout(LEAVE, rest).await;
         if lock.is_some() {
             self.write();
         }
-        let well = self.trouble.is_none() && self.trials.values().all(|trial| trial.failures == 0);
+        let well = self.trouble.is_none() && !self.trials.any_failed();
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Looks, asks, and begins what can be begun.
-    async fn round(&mut self, running: &mut Running<'a>) {
-        let ready = match self.ready(running.len()).await {
-            Ok(ready) => {
-                self.trouble(None);
-                ready
-            }
+    /// What need not be looked at: it is in hand, or has its pause.
+    fn busy(&self) -> Vec<Key> {
+        let backlog = self.backlog.iter().map(|ready| ready.entry.key());
+        backlog.chain(self.trials.resting()).collect()
+    }
+
+    fn looked(&mut self, result: Result<Look, WorkError>) {
+        let look = match result {
+            Ok(look) => look,
             Err(error) => {
                 self.figures.slurm &= !error.is_slurms();
                 return self.trouble(Some(report::chain(&error)));
             }
         };
-        for (mut entry, job) in ready {
-            let trial = self.trials.entry((entry.id.clone(), entry.uid)).or_default();
-            trial.running = true;
-            let mut memory = std::mem::take(&mut trial.memory);
-            let work = self.work;
+        self.figures.looked = clock::now();
+        self.figures.waiting = u64::try_from(look.names.len()).unwrap_or(u64::MAX);
+        self.figures.slurm = look.trouble.as_ref().is_none_or(|error| !error.is_slurms());
+        self.trouble(look.trouble.as_ref().map(|error| report::chain(error)));
+        self.trials.keep(&look.names);
+        self.backlog.extend(look.ready);
+        for entry in look.unknown {
+            if self.trials.unknown(&entry.key()) {
+                let job = Work::unknown(&entry.id, entry.uid);
+                self.backlog.push_back(Ready { entry, job: Some(job) });
+            }
+        }
+    }
+
+    /// Begins what can be begun. One user never has all places.
+    fn start(&mut self, running: &mut Running<'a>) {
+        let places = self.work.config.results.parallel as usize;
+        let share = places.saturating_sub(1).max(1);
+        let mut later = VecDeque::new();
+        while running.len() < places {
+            let Some(ready) = self.backlog.pop_front() else { break };
+            let key = ready.entry.key();
+            if self.trials.is_running(&key) || self.trials.running_of(key.1) >= share {
+                later.push_back(ready);
+                continue;
+            }
+            let mut memory = self.trials.begin(&key);
+            let (work, Ready { mut entry, job }) = (self.work, ready);
             running.push(Box::pin(async move {
                 let result = work.collect(&mut entry, job, &mut memory).await;
                 (entry, memory, result)
             }));
         }
+        later.append(&mut self.backlog);
+        self.backlog = later;
     }
 
-    /// The jobs to begin with now; a job that slurmctld has forgotten comes with what the accounting has.
-    async fn ready(&mut self, running: usize) -> Result<Vec<(Entry, Option<Job>)>, WorkError> {
-        let free = (self.work.config.results.parallel as usize).saturating_sub(running);
-        let now = Instant::now();
-        let entries = self.work.queue.entries()?;
-        self.figures.looked = clock::now();
-        self.figures.waiting = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        let present = |key: &(String, u32)| entries.iter().any(|entry| (&entry.id, entry.uid) == (&key.0, key.1));
-        self.trials.retain(|key, trial| trial.running || present(key));
-        let waits = |entry: &&Entry| {
-            let trial = self.trials.get(&(entry.id.clone(), entry.uid));
-            trial.is_none_or(|trial| !trial.running && trial.next.is_none_or(|next| next <= now))
-        };
-        let waiting: Vec<Entry> = entries.iter().filter(waits).cloned().collect();
-        if waiting.is_empty() || free == 0 {
-            return Ok(Vec::new());
+    async fn ended(&mut self, entry: &Entry, mut memory: Memory, result: Result<Done, WorkError>) {
+        let key = entry.key();
+        memory.fresh.take().iter().for_each(|summary| self.figures.job(summary));
+        for outcome in memory.hooks.drain(..) {
+            self.figures.hook(match outcome {
+                Outcome::Well => Hook::Ok,
+                Outcome::Failed(_) => Hook::Failed,
+                Outcome::Timeout => Hook::Timeout,
+            });
         }
-        let known = slurm::known().await?;
-        let forgotten: Vec<&str> =
-            waiting.iter().map(|entry| entry.id.as_str()).filter(|id| !known.contains_key(*id)).collect();
-        let mut accounted = if forgotten.is_empty() { BTreeMap::new() } else { slurm::accounted(&forgotten).await? };
-        self.figures.slurm = true;
-        let mut ready: Vec<(Entry, Option<Job>)> = Vec::new();
-        for entry in waiting {
-            // Of two names of one job the second goes with the next round.
-            let same = ready.iter().any(|(other, _)| (&other.id, other.uid) == (&entry.id, entry.uid));
-            match slurm::judge(entry.uid, known.get(&entry.id), accounted.remove(&entry.id)) {
-                Word::Foreign => self.work.queue.remove(&entry)?,
-                Word::Over(job) if !same && ready.len() < free => ready.push((entry, job)),
-                Word::Over(_) | Word::Open => {}
-                Word::Unknown => {
-                    let trial = self.trials.entry((entry.id.clone(), entry.uid)).or_default();
-                    if trial.unknown.get_or_insert(now).elapsed() >= UNKNOWN && !same && ready.len() < free {
-                        ready.push((entry, None));
-                    }
-                }
-            }
-        }
-        Ok(ready)
-    }
-
-    fn ended(&mut self, entry: &Entry, memory: Memory, result: Result<Done, WorkError>) {
-        let key = (entry.id.clone(), entry.uid);
         let error = match result {
             Ok(done) => {
-                self.trials.remove(&key);
-                self.count(&done);
-                return self.work.tell(entry, &done);
+                self.trials.end(&key);
+                return if let Done::Never(why) = done {
+                    self.give_up(entry, &why);
+                };
             }
             Err(error) => error,
         };
         self.figures.slurm &= !error.is_slurms();
         // The accounting is always a little late.
         self.figures.failed_attempts += u64::from(!matches!(error, WorkError::Unaccounted));
-        let trial = self.trials.entry(key.clone()).or_default();
-        trial.running = false;
-        trial.memory = memory;
-        trial.failures += 1;
-        let first = *trial.first.get_or_insert_with(Instant::now);
-        let pause = (PAUSE.0 * 2_u32.saturating_pow(trial.failures.min(10) - 1)).min(PAUSE.1);
-        trial.next = Some(Instant::now() + pause);
-        let news = trial.failures == 1 || trial.failures.is_multiple_of(10);
-        if first.elapsed() >= self.work.config.results.patience && !error.is_slurms() {
-            self.trials.remove(&key);
-            let why = format!("given up: {}", report::chain(&error));
-            let _ = self.work.queue.remove(entry);
-            let done = Done::Never(why);
-            self.count(&done);
-            self.work.tell(entry, &done);
-        } else if news && !matches!(error, WorkError::Unaccounted) {
+        let collected = memory.is_collected();
+        let failed = self.trials.fail(&key, memory);
+        if failed.since >= self.work.config.results.patience && !error.is_slurms() {
+            self.trials.end(&key);
+            let what = if collected { "it is collected, but " } else { "given up: " };
+            let _ = self.work.finish(entry).await;
+            self.give_up(entry, &format!("{what}{}", report::chain(&error)));
+        } else if failed.is_news && !matches!(error, WorkError::Unaccounted) {
             self.work.tell_failure(entry, &error);
         }
     }
 
-    fn count(&mut self, done: &Done) {
-        match done {
-            Done::Runs => {}
-            Done::Never(_) => self.figures.given_up += 1,
-            Done::Collected { summary, hooks } => {
-                self.figures.job(summary);
-                hooks.iter().for_each(|outcome| {
-                    self.figures.hook(match outcome {
-                        Outcome::Well => Hook::Ok,
-                        Outcome::Failed(_) => Hook::Failed,
-                        Outcome::Timeout => Hook::Timeout,
-                    });
-                });
-            }
-        }
+    fn give_up(&mut self, entry: &Entry, why: &str) {
+        self.figures.given_up += 1;
+        self.work.journal.line(&format!("leaves     {}: {why}", entry.id));
     }
 
     /// Replaces the metrics' file.

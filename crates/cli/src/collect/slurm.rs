@@ -51,7 +51,12 @@ pub fn judge(uid: u32, known: Option<&Known>, accounted: Option<Job>) -> Word {
 /// All jobs that slurmctld knows. Also those that ended a while ago.
 pub async fn known() -> Result<BTreeMap<String, Known>, SlurmError> {
     let table = ["--noheader", "--all", "--local", "--array", "--states=all", STATES];
-    Ok(output("squeue", &table).await?.lines().filter_map(known_of).collect())
+    let mut known = BTreeMap::new();
+    for (id, job) in output("squeue", &table).await?.lines().filter_map(known_of) {
+        // A heterogeneous job is over when all its components are.
+        known.entry(id).and_modify(|known: &mut Known| known.over &= job.over).or_insert(job);
+    }
+    Ok(known)
 }
 
 fn known_of(line: &str) -> Option<(String, Known)> {
@@ -60,10 +65,10 @@ fn known_of(line: &str) -> Option<(String, Known)> {
     Some((job::of_components(id).to_owned(), Known { uid, over: is_over(state) }))
 }
 
-/// All that slurmctld has to say of one job; none if it has forgotten it.
+/// All that slurmctld has to say of one job; none if it has forgotten it, or if its user has made that hard to read.
 pub async fn shown(id: &str) -> Result<Option<Job>, SlurmError> {
     match output("scontrol", &["show", "job", id]).await {
-        Ok(text) => Ok(Some(Job::of_scontrol(id, &text))),
+        Ok(text) => Ok(Job::of_scontrol(id, &text)),
         Err(SlurmError::Failed { said, .. }) if said.contains("Invalid job id") => Ok(None),
         Err(error) => Err(error),
     }
@@ -76,7 +81,7 @@ pub async fn accounted(ids: &[&str]) -> Result<BTreeMap<String, Job>, SlurmError
         let (jobs_of, format) = (format!("--jobs={}", ids.join(",")), format!("--format={}", job::SACCT));
         let table = ["--noheader", "--parsable2", "--allocations", "--allusers", &jobs_of, &format];
         let text = match output("sacct", &table).await {
-            Err(SlurmError::Failed { said, .. }) if said.contains("accounting storage is disabled") => return Ok(jobs),
+            Err(error) if is_off(&error) => return Ok(jobs),
             text => text?,
         };
         for line in text.lines() {
@@ -86,13 +91,22 @@ pub async fn accounted(ids: &[&str]) -> Result<BTreeMap<String, Job>, SlurmError
     Ok(jobs)
 }
 
-/// What the accounting has as the admin's comment on a job; none if it has no such job yet.
-pub async fn comment(id: &str) -> Result<Option<String>, SlurmError> {
+/// What the accounting has as the admin's comment on a user's job; none if it has no such job yet.
+pub async fn comment(id: &str, uid: u32) -> Result<Option<String>, SlurmError> {
     let jobs = format!("--jobs={id}");
-    let table = ["--noheader", "--parsable2", "--allocations", "--allusers", &jobs, "--format=JobID,AdminComment"];
+    let table = ["--noheader", "--parsable2", "--allocations", "--allusers", &jobs, "--format=JobID,UID,AdminComment"];
     let text = output("sacct", &table).await?;
-    let comments = text.lines().filter_map(|line| line.split_once('|'));
-    Ok(comments.filter(|(job, _)| job::of_components(job) == id).map(|(_, comment)| comment.to_owned()).next_back())
+    let comment = |line: &str| {
+        let mut fields = line.splitn(3, '|');
+        let own = job::of_components(fields.next()?) == id && fields.next()? == uid.to_string();
+        fields.next().filter(|_| own).map(str::to_owned)
+    };
+    Ok(text.lines().filter_map(comment).next_back())
+}
+
+/// A site without accounting.
+pub fn is_off(error: &SlurmError) -> bool {
+    matches!(error, SlurmError::Failed { said, .. } if said.contains("accounting storage is disabled"))
 }
 
 /// Makes this the admin's comment. slurmctld changes no job that has ended; slurmdbd does.

@@ -1,10 +1,14 @@
 //! One job, from the word that it has ended to the last thing that is done for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use slurm_k8s_core::collect::job::Job;
+use slurm_k8s_core::collect::job::{Job, is_over};
 use slurm_k8s_core::collect::summary::{Summary, USAGE};
 use slurm_k8s_core::config::Config;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::child::{self, ChildError};
 use super::hook::{self, Outcome};
@@ -20,17 +24,23 @@ use crate::slurm::SlurmError;
 
 /// Between two lines on how far a large job is, in bytes.
 const STRIDE: u64 = 100 << 30;
+/// For one call of the file system or of the name service.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So many of them may hang.
+const HANGING: usize = 8;
+/// What a job is called that nobody knows any more.
+const UNKNOWN: &str = "UNKNOWN";
 
 /// All that it works with.
 pub struct Work {
-    /// The jobs' names.
-    pub queue: Queue,
+    queue: Arc<Queue>,
     /// `results.folder`.
     pub folder: PathBuf,
     /// The site's configuration.
     pub config: Config,
     /// The log.
     pub journal: Journal,
+    hanging: Arc<Semaphore>,
 }
 
 /// Why a job could not be collected now.
@@ -39,30 +49,40 @@ pub enum WorkError {
     /// The folder of names.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The file system or the name service says nothing.
+    #[error("the {what} does not answer within {} s", PATIENCE.as_secs())]
+    Silent {
+        /// Which.
+        what: &'static str,
+    },
     /// Slurm.
     #[error(transparent)]
     Slurm(#[from] SlurmError),
     /// The name service.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// It has no such account, perhaps not yet.
+    #[error("uid {0} has no account on this host")]
+    Nobody(u32),
     /// The work as the user.
     #[error(transparent)]
     Child(#[from] ChildError),
+    /// slurmctld has just forgotten it.
+    #[error("slurmctld does not know the job any more")]
+    Gone,
     /// The accounting does not have it yet.
     #[error("the accounting does not have the job yet")]
     Unaccounted,
+    /// The accounting does not take what it used.
+    #[error("what it used cannot be written into the accounting")]
+    Accounting(#[source] SlurmError),
 }
 
 /// What became of it.
 #[derive(Debug)]
 pub enum Done {
-    /// It is collected.
-    Collected {
-        /// What was written.
-        summary: Box<Summary>,
-        /// How each of the site's programs came out.
-        hooks: Vec<Outcome>,
-    },
+    /// Everything is done.
+    All,
     /// It runs again.
     Runs,
     /// It cannot be collected: why.
@@ -72,67 +92,122 @@ pub enum Done {
 /// How far it has come; an attempt after a failure goes on from there.
 #[derive(Debug, Default)]
 pub struct Memory {
-    summary: Option<Box<Summary>>,
-    recorded: bool,
+    /// What is to be counted, once.
+    pub fresh: Option<Box<Summary>>,
+    /// The same of the site's programs.
+    pub hooks: Vec<Outcome>,
+    /// What goes into the accounting; there is a summary then.
+    usage: Option<String>,
+    hooked: bool,
+}
+
+impl Memory {
+    /// Whether there is a summary: what is missing is for the site only.
+    pub fn is_collected(&self) -> bool {
+        self.usage.is_some()
+    }
 }
 
 impl Work {
-    /// Collects a job that has ended. `job` is what is known of it, if slurmctld has forgotten it.
-    pub async fn collect(&self, entry: &mut Entry, job: Option<Job>, memory: &mut Memory) -> Result<Done, WorkError> {
-        self.queue.take(entry)?;
-        let Some(account) = Account::find(entry.uid)? else {
-            self.queue.remove(entry)?;
-            return Ok(Done::Never(format!("uid {} has no account on this host", entry.uid)));
-        };
-        let user = &account.owner.name;
-        let job = match job {
-            Some(job) => job,
-            // Between the two questions it may have begun anew.
-            None => match slurm::shown(&entry.id).await? {
-                Some(job) if !slurm_k8s_core::collect::job::is_over(&job.state) => {
-                    self.queue.put_back(entry)?;
-                    return Ok(Done::Runs);
-                }
-                Some(job) => job,
-                None => Job::forgotten(&entry.id, user, entry.uid),
-            },
-        };
-        let folder = self.folder.join(&entry.id);
-        let summary = match memory.summary.take() {
-            Some(summary) => summary,
-            None => match self.gather(&folder, &job, &account).await {
-                Err(ChildError::Failed { why, forever: true }) => {
-                    self.queue.remove(entry)?;
-                    return Ok(Done::Never(why));
-                }
-                summary => summary?,
-            },
-        };
-        if self.config.results.accounting && !memory.recorded {
-            let recorded = self.record(&entry.id, &summary).await;
-            memory.recorded = recorded.is_ok();
-            memory.summary = Some(summary.clone());
-            recorded?;
-        }
-        let mut hooks = Vec::new();
-        for program in &self.config.after_job.run {
-            let outcome = hook::run(program, &self.config.after_job, &job, &folder, &account).await;
-            let name = program.display();
-            match &outcome {
-                Outcome::Well => {}
-                Outcome::Failed(why) => self.journal.line(&format!("after      {} {name} failed: {why}", entry.id)),
-                Outcome::Timeout => {
-                    let seconds = self.config.after_job.timeout.as_secs();
-                    self.journal.line(&format!("after      {} {name} was killed after {seconds} s", entry.id));
-                }
-            }
-            hooks.push(outcome);
-        }
-        self.queue.remove(entry)?;
-        Ok(Done::Collected { summary, hooks })
+    /// With nothing in hand.
+    pub fn new(queue: Queue, folder: PathBuf, config: Config, journal: Journal) -> Self {
+        Self { queue: Arc::new(queue), folder, config, journal, hanging: Arc::new(Semaphore::new(HANGING)) }
     }
 
-    async fn gather(&self, folder: &std::path::Path, job: &Job, account: &Account) -> Result<Box<Summary>, ChildError> {
+    /// Does something with the folder of names, which may be away.
+    pub async fn on_disk<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Queue) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, WorkError> {
+        let queue = Arc::clone(&self.queue);
+        Ok(self.blocking("file system of the results", move || call(&queue)).await??)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
+        let hanging = Arc::clone(&self.hanging);
+        let answer = async move {
+            let place = hanging.acquire_owned().await.ok()?;
+            let work = move || {
+                let answer = call();
+                drop(place);
+                answer
+            };
+            tokio::task::spawn_blocking(work).await.ok()
+        };
+        timeout(PATIENCE, answer).await.ok().flatten().ok_or(WorkError::Silent { what })
+    }
+
+    /// Collects a job that has ended. `job` is what is known of it, if slurmctld has forgotten it.
+    pub async fn collect(&self, entry: &mut Entry, job: Option<Job>, memory: &mut Memory) -> Result<Done, WorkError> {
+        let mut taken = entry.clone();
+        *entry = self
+            .on_disk(move |queue| {
+                queue.take(&mut taken)?;
+                Ok(taken)
+            })
+            .await?;
+        let uid = entry.uid;
+        let account = self.blocking("name service", move || Account::find(uid)).await??;
+        let account = account.ok_or(WorkError::Nobody(uid))?;
+        let mut job = match job {
+            Some(job) => job,
+            None => slurm::shown(&entry.id).await?.ok_or(WorkError::Gone)?,
+        };
+        if job.state != UNKNOWN && !is_over(&job.state) {
+            // Between the two questions it has begun anew.
+            let entry = entry.clone();
+            self.on_disk(move |queue| queue.put_back(&entry)).await?;
+            return Ok(Done::Runs);
+        }
+        // Who it is, is known better.
+        (job.uid, job.user) = (Some(uid), account.owner.name.clone());
+        let folder = self.folder.join(&entry.id);
+        let usage = match memory.usage.clone() {
+            Some(usage) => usage,
+            None => match self.gather(&folder, &job, &account).await {
+                Ok(mut summary) => {
+                    summary.job = job.clone();
+                    self.tell_collected(&entry.id, &summary);
+                    let usage = summary.usage();
+                    memory.usage = Some(usage.clone());
+                    memory.fresh = Some(summary);
+                    usage
+                }
+                Err(ChildError::Failed { why, forever: true }) => {
+                    self.finish(entry).await?;
+                    return Ok(Done::Never(why));
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        // For a job that nobody knows, a user may have made it up.
+        if !memory.hooked && job.state != UNKNOWN {
+            memory.hooked = true;
+            self.run_hooks(&job, &folder, &account, memory).await;
+        }
+        if self.config.results.accounting && job.state != UNKNOWN {
+            self.record(&entry.id, uid, &usage).await?;
+        }
+        self.finish(entry).await?;
+        Ok(Done::All)
+    }
+
+    /// Its name goes.
+    pub async fn finish(&self, entry: &Entry) -> Result<(), WorkError> {
+        let entry = entry.clone();
+        self.on_disk(move |queue| queue.remove(&entry)).await
+    }
+
+    /// A job that neither slurmctld nor the accounting knows, or of which slurmctld's words cannot be trusted.
+    pub fn unknown(id: &str, uid: u32) -> Job {
+        Job { state: UNKNOWN.into(), ..Job::forgotten(id, "", uid) }
+    }
+
+    async fn gather(&self, folder: &Path, job: &Job, account: &Account) -> Result<Box<Summary>, ChildError> {
         let results = &self.config.results;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let order = Order {
@@ -144,7 +219,7 @@ impl Work {
         };
         let mut told = 0;
         let mut progress = |done: u64, of: u64| {
-            if done >= told + STRIDE {
+            if of > 0 && done >= told + STRIDE {
                 told = done;
                 self.journal.line(&format!("reads      {}: {} of {} GiB", job.id, done >> 30, of >> 30));
             }
@@ -152,37 +227,42 @@ impl Work {
         child::gather(&order, account, &mut progress).await
     }
 
-    /// What the job used, where `sacct` shows it. What somebody else has written there stays.
-    async fn record(&self, id: &str, summary: &Summary) -> Result<(), WorkError> {
-        if summary.steps.is_empty() {
-            return Ok(());
-        }
-        match slurm::comment(id).await {
-            // A site without accounting.
-            Err(SlurmError::Failed { said, .. }) if said.contains("accounting storage is disabled") => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(None) => Err(WorkError::Unaccounted),
-            Ok(Some(there)) if !there.is_empty() && !there.starts_with(USAGE) => Ok(()),
-            Ok(Some(_)) => Ok(slurm::set_comment(id, &summary.usage()).await?),
+    async fn run_hooks(&self, job: &Job, folder: &Path, account: &Account, memory: &mut Memory) {
+        for program in &self.config.after_job.run {
+            let outcome = hook::run(program, &self.config.after_job, job, folder, account).await;
+            let name = program.display();
+            match &outcome {
+                Outcome::Well => {}
+                Outcome::Failed(why) => self.journal.line(&format!("after      {} {name} failed: {why}", job.id)),
+                Outcome::Timeout => {
+                    let seconds = self.config.after_job.timeout.as_secs();
+                    self.journal.line(&format!("after      {} {name} was killed after {seconds} s", job.id));
+                }
+            }
+            memory.hooks.push(outcome);
         }
     }
 
-    /// A line for the log.
-    pub fn tell(&self, entry: &Entry, done: &Done) {
-        let id = &entry.id;
-        match done {
-            Done::Runs => {}
-            Done::Never(why) => self.journal.line(&format!("leaves     {id}: {why}")),
-            Done::Collected { summary, .. } => {
-                let (job, files) = (&summary.job, summary.files);
-                let text = format!("{} of {}, {} files, {} bytes", job.state, job.user, files.count, files.bytes);
-                let warnings = match summary.warnings.len() {
-                    0 => String::new(),
-                    count => format!(", {count} warnings in {}/{id}/{}", self.folder.display(), "job_summary.txt"),
-                };
-                self.journal.line(&format!("collected  {id}: {text}{warnings}"));
-            }
+    /// What the job used, where `sacct` shows it. What somebody else has written there stays.
+    async fn record(&self, id: &str, uid: u32, usage: &str) -> Result<(), WorkError> {
+        match slurm::comment(id, uid).await {
+            Err(error) if slurm::is_off(&error) => Ok(()),
+            Err(error) => Err(WorkError::Accounting(error)),
+            Ok(None) => Err(WorkError::Unaccounted),
+            Ok(Some(there)) if !there.is_empty() && !there.starts_with(USAGE) => Ok(()),
+            Ok(Some(there)) if there == usage => Ok(()),
+            Ok(Some(_)) => slurm::set_comment(id, usage).await.map_err(WorkError::Accounting),
         }
+    }
+
+    fn tell_collected(&self, id: &str, summary: &Summary) {
+        let (job, files) = (&summary.job, summary.files);
+        let text = format!("{} of {}, {} files, {} bytes", job.state, job.user, files.count, files.bytes);
+        let warnings = match summary.warned {
+            0 => String::new(),
+            count => format!(", {count} warnings in {}/{id}/job_summary.txt", self.folder.display()),
+        };
+        self.journal.line(&format!("collected  {id}: {text}{warnings}"));
     }
 
     /// A line for the log: it is tried again.
@@ -192,7 +272,7 @@ impl Work {
 }
 
 impl WorkError {
-    /// Whether the other jobs would fail alike.
+    /// Whether Slurm is away, so that the other jobs would fail alike.
     pub fn is_slurms(&self) -> bool {
         matches!(self, Self::Slurm(_))
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What `sacct --parsable2 --format` is asked for; the name is the last, since it may have anything in it.
-pub const SACCT: &str = "JobID,UID,User,State,ExitCode,Submit,Start,End,Account,Partition,NodeList,JobName";
+/// What `sacct --parsable2 --format` is asked for: nothing that a user writes, which could look like lines of other jobs.
+pub const SACCT: &str = "JobID,UID,User,State,ExitCode,Submit,Start,End,Account,Partition,NodeList";
 
 /// A job, as far as its summary tells of it. Times are seconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,68 +67,76 @@ pub fn is_over(state: &str) -> bool {
     state.split(' ').next().is_some_and(|word| ENDS.contains(&word))
 }
 
-/// The first component of a heterogeneous job, `7+0`, stands for all; other names are as they are.
+/// The job of a component, `7+1`; other names are as they are.
 #[must_use]
 pub fn of_components(id: &str) -> &str {
-    id.strip_suffix("+0").unwrap_or(id)
+    id.split_once('+').map_or(id, |(job, _)| job)
 }
 
 impl Job {
-    /// From `scontrol show job`, with times as numbers (`SLURM_TIME_FORMAT=%s`). Each of its lines has fields with blanks
-    /// between them, and free texts stand at a line's end.
+    /// From `scontrol show job`, with times as numbers (`SLURM_TIME_FORMAT=%s`). Each of its lines begins with a field of
+    /// Slurm's own; a user's text with line breaks could look like one, so two of a kind are none: no answer then.
     #[must_use]
-    pub fn of_scontrol(id: &str, text: &str) -> Self {
+    pub fn of_scontrol(id: &str, text: &str) -> Option<Self> {
+        let first = |line: &str| line.starts_with("JobId=");
+        // A heterogeneous job has all its components here; the first one's stand for it.
+        let own = text.get(..text.match_indices("\n\nJobId=").next().map_or(text.len(), |(at, _)| at))?;
         let line_of = |name: &str| {
             let start = format!("   {name}=");
-            text.lines().find_map(|line| line.strip_prefix(&start))
+            let mut lines = own.lines().filter_map(|line| line.strip_prefix(&start));
+            let line = lines.next();
+            if lines.next().is_some() { Err(()) } else { Ok(line.unwrap_or_default()) }
         };
-        let word = |name: &str| {
-            let mut words = text.lines().skip(1).flat_map(|line| line.split(' '));
-            let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
-            value_of(value)
+        let line = |name: &str| line_of(name).ok();
+        let in_line = |line: &str, name: &str| {
+            let value = line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
+            value_of(value).map(str::to_owned)
         };
-        let time = |name: &str| word(name)?.parse().ok();
-        let (code, signal) = word("ExitCode").and_then(exit).unwrap_or_default();
-        let (user, uid) = word("UserId").and_then(|text| text.split_once('(')).unwrap_or_default();
-        let path = |name: &str| line_of(name).and_then(value_of).map(PathBuf::from);
-        let name = text.lines().next().and_then(|line| Some(line.split_once("JobName=")?.1));
-        Self {
+        let (user, requeue, state) = (line("UserId")?, line("Requeue")?, line("JobState")?);
+        let (submit, start, priority) = (line("SubmitTime")?, line("StartTime")?, line("Priority")?);
+        let (partition, nodes) = (line("Partition")?, line("NodeList")?);
+        let word = |line: &str| value_of(line.split(' ').next().unwrap_or_default()).map(str::to_owned);
+        let number = |text: Option<String>| text?.parse().ok();
+        let (code, signal) = in_line(requeue, "ExitCode").and_then(|text| exit(&text)).unwrap_or_default();
+        let (user, uid) = user.split(' ').next()?.split_once('(')?;
+        let path = |name: &str| line(name).and_then(value_of).map(PathBuf::from);
+        let name = own.lines().next().filter(|line| first(line)).and_then(|line| Some(line.split_once("JobName=")?.1));
+        Some(Self {
             id: id.to_owned(),
             name: crate::message::one_line(name.unwrap_or_default()),
             user: user.to_owned(),
             uid: uid.trim_end_matches(')').parse().ok(),
-            account: word("Account").map(str::to_owned),
-            partition: word("Partition").map(str::to_owned),
-            nodes: word("NodeList").map(str::to_owned),
-            state: word("JobState").unwrap_or("UNKNOWN").to_owned(),
-            reason: word("Reason").map(str::to_owned),
+            account: in_line(priority, "Account"),
+            partition: word(partition),
+            nodes: word(nodes),
+            state: word(state).unwrap_or_else(|| "UNKNOWN".into()),
+            reason: in_line(state, "Reason"),
             code,
             signal,
-            restarts: word("Restarts").and_then(|text| text.parse().ok()).unwrap_or(0),
-            submitted: time("SubmitTime"),
-            started: time("StartTime"),
-            ended: time("EndTime"),
+            restarts: in_line(requeue, "Restarts").and_then(|text| text.parse().ok()).unwrap_or(0),
+            submitted: number(word(submit)),
+            started: number(word(start)),
+            ended: number(in_line(start, "EndTime")),
             stdout: path("StdOut"),
             stderr: path("StdErr"),
-        }
+        })
     }
 
     /// From a line of `sacct` with [`SACCT`].
     #[must_use]
     pub fn of_sacct(line: &str) -> Option<Self> {
-        let mut fields = line.splitn(12, '|');
+        let mut fields = line.split('|');
         let mut next = || fields.next();
         let id = of_components(next()?);
         let (uid, user, state, ended_with) = (next()?, next()?, next()?, next()?);
         let mut time = || Some(next()?.parse().ok());
         let (submitted, started, ended) = (time()?, time()?, time()?);
         let mut text = || Some(next()?.to_owned());
-        let (account, partition, nodes, name) = (text()?, text()?, text()?, text()?);
+        let (account, partition, nodes) = (text()?, text()?, text()?);
         let some = |text: String| value_of(&text).map(str::to_owned);
         let (code, signal) = exit(ended_with).unwrap_or_default();
         Some(Self {
             id: id.to_owned(),
-            name: crate::message::one_line(&name),
             user: user.to_owned(),
             uid: uid.parse().ok(),
             account: some(account),
@@ -175,7 +183,7 @@ mod tests {
 
     #[test]
     fn slurmctlds_words() {
-        let job = Job::of_scontrol("7_2", SHOWN);
+        let job = Job::of_scontrol("7_2", SHOWN).unwrap();
         let found = (job.id.as_str(), job.name.as_str(), job.user.as_str(), job.uid, job.state.as_str());
         assert_eq!(found, ("7_2", "my job UserId=root(0)", "alice", Some(1000), "FAILED"));
         assert_eq!((job.code, job.signal, job.restarts, job.account), (3, 0, 2, None));
@@ -183,14 +191,19 @@ mod tests {
         assert_eq!(job.nodes.as_deref(), Some("node[1-2]"));
         assert_eq!(job.stderr, Some("/mnt/my results/err".into()));
         assert_eq!(job.stdout, Some("/mnt/out".into()));
+        // What is in a name with a line break is not Slurm's word.
+        let forged = SHOWN.replace("JobName=my", "JobName=my\n   UserId=bob(1001) x\nJobState=RUNNING");
+        assert_eq!(Job::of_scontrol("7_2", &forged), None);
+        let het = format!("{SHOWN}\n{}", SHOWN.replace("alice(1000)", "bob(1001)"));
+        assert_eq!(Job::of_scontrol("7_2", &het).unwrap().uid, Some(1000));
     }
 
     #[test]
     fn the_accountings_words() {
-        let line = "7|1000|alice|CANCELLED by 1000|0:15|100|None|130|research|gpu|node1|a|b";
+        let line = "7|1000|alice|CANCELLED by 1000|0:15|100|None|130|research|gpu|node1";
         let job = Job::of_sacct(line).unwrap();
         assert_eq!((job.state.as_str(), job.signal, job.started, job.ended), ("CANCELLED", 15, None, Some(130)));
-        assert_eq!((job.name.as_str(), job.account.as_deref()), ("a|b", Some("research")));
+        assert_eq!((job.account.as_deref(), job.nodes.as_deref()), (Some("research"), Some("node1")));
         assert_eq!(Job::of_sacct(&line.replace("7|", "7+0|")).unwrap().id, "7");
         assert_eq!(Job::of_sacct("7|1000"), None);
     }

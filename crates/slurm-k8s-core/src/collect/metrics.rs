@@ -77,7 +77,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// A job has ended and is collected.
+    /// A job has ended and is collected. Its steps are those that were not collected before.
     pub fn job(&mut self, summary: &Summary) {
         let job = &summary.job;
         count(&mut self.jobs, &STATE, job.state.split(' ').next().unwrap_or_default(), 1);
@@ -87,9 +87,7 @@ impl Figures {
         #[allow(clippy::cast_precision_loss, reason = "days")]
         let length = |ended: i64| summary.collected.checked_sub(ended).map(|seconds| seconds as f64);
         self.length("collect", job.ended.and_then(length));
-        // An earlier summary had the steps of earlier runs. The accounting does not know how many there were.
-        let run = summary.steps.iter().map(|record| record.restart).max().unwrap_or(0).max(job.restarts);
-        summary.steps.iter().filter(|record| record.restart == run).for_each(|record| self.step(record));
+        summary.steps.iter().for_each(|record| self.step(record));
     }
 
     /// A hook has ended.

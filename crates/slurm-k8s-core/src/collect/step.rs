@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The longest file that is read, in bytes.
 pub const LONGEST: usize = 256 << 10;
 /// So many tasks are listed; the rest is counted.
-pub const TASKS: usize = 256;
+pub const TASKS: usize = 64;
 /// So many notices are kept, the first ones.
 pub const NOTICES: usize = 16;
 
@@ -110,20 +110,32 @@ impl Record {
     /// The file's name; no two records of a job have the same.
     #[must_use]
     pub fn file(&self) -> String {
-        format!("{}.{}.{}.{}.json", self.restart, self.job, self.step, self.node_index)
+        format!("{}.{}.{}.{}.json", self.begun_ms(), self.job, self.step, self.node_index)
+    }
+
+    /// What tells the runs of a job apart, also one that never started: the milliseconds since 1970.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive, and years are few")]
+    fn begun_ms(&self) -> u64 {
+        (self.times.begun.unwrap_or(0.0).clamp(0.0, 1e12) * 1e3).round() as u64
     }
 
     /// The order of a job's records.
     #[must_use]
-    pub fn key(&self) -> (u32, u32, bool, u32, u32) {
+    pub fn key(&self) -> (u32, u32, bool, u32, u64, u32) {
         let number = self.step.parse().ok();
-        (self.restart, self.job, number.is_some(), number.unwrap_or(0), self.node_index)
+        (self.restart, self.job, number.is_some(), number.unwrap_or(0), self.begun_ms(), self.node_index)
     }
 
     /// Processor time in microseconds: the container's, or else its tasks'.
     #[must_use]
     pub fn cpu_us(&self) -> u64 {
         self.usage.cpu_us.unwrap_or_else(|| self.ended.iter().map(|task| task.cpu_us).fold(0, u64::saturating_add))
+    }
+
+    /// Usage that needs no tasks beside it.
+    #[must_use]
+    pub fn bare_usage(&self) -> Usage {
+        Usage { cpu_us: Some(self.cpu_us()), memory_peak: Some(self.memory_peak()), ..self.usage }
     }
 
     /// The most memory in bytes: the container's, or else that of the largest task.
@@ -136,7 +148,14 @@ impl Record {
     /// Reads a file; what is too long or no record is none. Texts are cut to one line each.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut record: Self = serde_json::from_slice(bytes.get(..LONGEST.min(bytes.len()))?).ok()?;
+        let record: Self = serde_json::from_slice(bytes.get(..LONGEST.min(bytes.len()))?).ok()?;
+        Some(record.bounded())
+    }
+
+    /// One that was read from what a user could have written.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let record = &mut self;
         record.ended.truncate(TASKS);
         record.notices.truncate(NOTICES);
         let texts = [&mut record.step, &mut record.node, &mut record.pod, &mut record.namespace, &mut record.image];
@@ -144,8 +163,13 @@ impl Record {
         for text in texts.into_iter().chain(more).chain(record.refusal.as_mut().map(|refusal| &mut refusal.message)) {
             *text = crate::message::one_line(text);
         }
-        record.requests.retain(|verb, _| verb.bytes().all(|byte| byte.is_ascii_alphabetic()));
-        Some(record)
+        record
+            .requests
+            .retain(|verb, _| (1..=10).contains(&verb.len()) && verb.bytes().all(|byte| byte.is_ascii_alphabetic()));
+        while record.requests.len() > 16 {
+            record.requests.pop_last();
+        }
+        self
     }
 }
 
@@ -178,6 +202,9 @@ mod tests {
         let record = Record { step: "batch".into(), image: "a".into(), tasks: 1, ..Record::default() };
         assert_eq!(Record::parse(&serde_json::to_vec(&record).unwrap()), Some(record.clone()));
         assert_eq!(record.file(), "0.0.batch.0.json");
+        let again = Record { times: Times { begun: Some(1.5), ..Times::default() }, ..record.clone() };
+        assert_eq!(again.file(), "1500.0.batch.0.json");
+        assert_ne!(again.key(), record.key());
         let forged = br#"{"step":"a\nb\u001b[31m","later":1,"notices":["x\ty"],"requests":{"GE\nT":1,"POST":2}}"#;
         let read = Record::parse(forged).unwrap();
         assert_eq!((read.step.as_str(), read.notices[0].as_str()), ("a b [31m", "x y"));

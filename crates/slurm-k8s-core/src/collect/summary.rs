@@ -10,8 +10,10 @@ use super::text;
 
 /// Changes that old readers would not understand raise it.
 const VERSION: u32 = 1;
-/// So many steps are listed; the sums are of all.
-pub const STEPS: usize = 1000;
+/// So many steps are listed with their tasks and notices; the others without.
+const WHOLE: usize = 1000;
+/// So many steps go back to the collector.
+const TOLD: usize = 100;
 
 /// A job's summary: `job_summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,12 +37,13 @@ pub struct Summary {
     pub memory_peak: u64,
     /// The steps that ran in Pods.
     pub steps: Vec<Record>,
-    /// How many steps are not listed.
-    pub more_steps: usize,
     /// What is in the job's folder.
     pub files: Files,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// How many warnings there are, where they are left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warned: usize,
 }
 
 /// Files with checksums.
@@ -84,8 +87,11 @@ impl Summary {
         warnings.truncate(100);
         let cpu_us = steps.values().map(Record::cpu_us).fold(0, u64::saturating_add);
         let memory_peak = steps.values().map(Record::memory_peak).max().unwrap_or(0);
-        let more_steps = steps.len().saturating_sub(STEPS);
-        let steps = steps.into_values().take(STEPS).collect();
+        let mut steps: Vec<_> = steps.into_values().collect();
+        for record in steps.iter_mut().skip(WHOLE) {
+            record.ended.clear();
+            record.notices.clear();
+        }
         Self {
             version: VERSION,
             queued: lasted(job.submitted, job.started),
@@ -96,9 +102,9 @@ impl Summary {
             cpu_us,
             memory_peak,
             steps,
-            more_steps,
             files: Files::default(),
             warnings,
+            warned: 0,
         }
     }
 
@@ -106,6 +112,20 @@ impl Summary {
     #[must_use]
     pub fn text(&self) -> String {
         text::of(self)
+    }
+
+    /// What the collector itself needs of it: its own steps are those of this time, and few of those.
+    #[must_use]
+    pub fn brief(&self, new: &[Record]) -> Self {
+        let bare = |record: &Record| Record {
+            ended: Vec::new(),
+            notices: Vec::new(),
+            usage: record.bare_usage(),
+            ..record.clone()
+        };
+        let images = self.images.iter().take(1).map(|(image, id)| (image.clone(), id.clone())).collect();
+        let steps = new.iter().take(TOLD).map(bare).collect();
+        Self { steps, images, warnings: Vec::new(), warned: self.warnings.len(), ..self.clone() }
     }
 
     /// For Slurm's accounting (`AdminComment`): sacctmgr takes no quotes and makes letters small.
@@ -116,12 +136,20 @@ impl Summary {
         let mut text = format!("{USAGE}cpu={seconds}.{rest:03}s,mem={}k", self.memory_peak / 1024);
         let id = self.images.values().flatten().next();
         let digest = id.map(|id| id.rsplit_once('@').map_or(("imageid", id.as_str()), |(_, digest)| ("image", digest)));
-        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':');
+        let plain = |text: &str| {
+            let hex = text.strip_prefix("sha256:").unwrap_or_default();
+            hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
         if let Some((name, digest)) = digest.filter(|(_, digest)| plain(digest)) {
             text.push_str(&format!(",{name}={digest}"));
         }
         text
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// How our words in `AdminComment` begin.
@@ -131,6 +159,8 @@ pub const USAGE: &str = "spank-k8s:";
 mod tests {
     use super::*;
     use crate::collect::step::{Refusal, Task, Times, Usage};
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     fn job() -> Job {
         Job {
@@ -154,7 +184,7 @@ mod tests {
             restart,
             node: "node1".into(),
             image: "nas-hub.local:5407/torch:2".into(),
-            image_id: Some("nas-hub.local:5407/torch@sha256:ab12".into()),
+            image_id: Some("nas-hub.local:5407/torch@sha256:".to_owned() + HEX),
             times: Times {
                 begun: Some(10.0),
                 created: Some(10.04),
@@ -179,7 +209,9 @@ mod tests {
         assert_eq!(summary.steps.len(), 3);
         assert_eq!(summary, again);
         assert_eq!((summary.cpu_us, summary.queued), (3 * 61_250_000, Some(45.0)));
-        assert_eq!(summary.usage(), "spank-k8s:cpu=183.750s,mem=318359k,image=sha256:ab12");
+        assert_eq!(summary.usage(), format!("spank-k8s:cpu=183.750s,mem=318359k,image=sha256:{HEX}"));
+        let brief = summary.brief(&summary.steps[1..]);
+        assert_eq!((brief.steps.len(), brief.steps[0].ended.len(), brief.usage()), (2, 0, summary.usage()));
     }
 
     #[test]
@@ -196,13 +228,14 @@ mod tests {
         let mut summary = Summary::new(job(), Vec::new(), vec![step("batch", 1), step("0", 1)], 1_795_666_003);
         summary.files = Files { count: 4, bytes: 12_000_000 };
         summary.warnings.push("outputs/secret cannot be read: permission denied".into());
-        let expected = "\
+        let expected = format!(
+            "\
 Job          123 (train)
 User         alice
 State        FAILED, exit code 3, begun anew 1 time
 Nodes        node1
 Image        nas-hub.local:5407/torch:2
-             nas-hub.local:5407/torch@sha256:ab12
+             nas-hub.local:5407/torch@sha256:{HEX}
 
 Submitted    2026-11-26 03:03:20 UTC
 Started      2026-11-26 03:04:05 UTC, after 45.0 s in the queue
@@ -219,7 +252,8 @@ batch        node1          0.04 s       2.46 s   0.10 s  49 min 47 s        0, 
 Files        4 files, 11.4 MiB; sha256sum --check checksums.txt
 
 Warning      outputs/secret cannot be read: permission denied
-";
+"
+        );
         assert_eq!(summary.text(), expected);
     }
 }

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use super::step::Record;
 use super::summary::Summary;
 
+/// So many steps are shown.
+const LISTED: usize = 1000;
+
 pub(super) fn of(summary: &Summary) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -49,10 +52,10 @@ pub(super) fn of(summary: &Summary) -> String {
         line("Peak memory", &format!("{} on one node", bytes(summary.memory_peak)));
         line("", "");
         line("Step", "Node         Pod made  image there  started  ran                ended with");
-        summary.steps.iter().for_each(|record| line(&record.step, &step(record)));
+        summary.steps.iter().take(LISTED).for_each(|record| line(&record.step, &step(record)));
     }
-    if summary.more_steps > 0 {
-        line("", &format!("and {} more", summary.more_steps));
+    if let Some(more) = summary.steps.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        line("", &format!("and {more} more in job_summary.json"));
     }
     line("", "");
     let files = summary.files;

@@ -109,12 +109,7 @@ pub const KEYS: &[Key] = &[
         r#""fixed""#,
         "What the kubelet books for each Pod. `fixed`: `cpu_request` and `memory_request`, which are small: Slurm decides what fits, and the kubelet refuses nothing. `allocated`: the cores and the memory that Slurm gave the step on the node, so that Kubernetes' quotas and tools see them. Steps that share what they have (`--overlap`) are then refused by the kubelet, and so is what does not fit into the node's allocatable: keep RealMemory and the cores in slurm.conf below it.",
     ),
-    key(
-        "kubernetes.cpu_request",
-        "quantity of cores",
-        r#""10m""#,
-        "With `fixed`, and where Slurm names no cores.",
-    ),
+    key("kubernetes.cpu_request", "quantity of cores", r#""10m""#, "With `fixed`, and where Slurm names no cores."),
     key(
         "kubernetes.memory_request",
         "quantity of bytes",

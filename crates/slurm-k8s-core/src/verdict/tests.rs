@@ -47,9 +47,7 @@ fn the_good_path() {
 
 #[test]
 fn a_sites_sidecar_is_not_taken_for_the_job() {
-    let of = |name: &str, id: &str, state: Value| {
-        json!({"name": name, "image": REF, "imageID": id, "ready": false, "restartCount": 0, "state": state})
-    };
+    let of = |name: &str, id: &str, state: Value| json!({"name": name, "image": REF, "imageID": id, "ready": false, "restartCount": 0, "state": state});
     let gone = json!({"terminated": {"exitCode": 1, "reason": "Error"}});
     let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
     let statuses = [of("istio-proxy", "other@sha256:b", gone), of("job", "tool@sha256:a", running)];

@@ -3,20 +3,18 @@
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use slurm_k8s_core::collect::{CHECKSUMS, STEPS, SUMMARY_JSON, SUMMARY_TEXT, checksum};
 use walkdir::WalkDir;
 
+use super::life::Life;
 use super::place::Place;
 
 /// What is read at once, in bytes.
 const BLOCK: usize = 1 << 20;
-/// Between two words on how far it is.
-const TELL: Duration = Duration::from_secs(5);
 
 /// A file's.
 pub struct Sum {
@@ -27,16 +25,13 @@ pub struct Sum {
 }
 
 /// The files in the folder and below it, with their sizes, sorted. Links are not followed.
-pub fn list(place: &Place, warnings: &mut Vec<String>) -> Vec<(PathBuf, u64)> {
+pub fn list(place: &Place, life: &Life, warnings: &mut Vec<String>) -> Vec<(PathBuf, u64)> {
     let ours = [CHECKSUMS, SUMMARY_JSON, SUMMARY_TEXT, STEPS];
-    let is_ours = |name: &std::ffi::OsStr| {
-        let name = name.to_string_lossy();
-        let draft = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new")).unwrap_or_default();
-        ours.iter().any(|own| *own == name || *own == draft)
-    };
+    let is_ours = |name: &std::ffi::OsStr| ours.iter().any(|own| *own == name);
     let walk = WalkDir::new(&place.path).min_depth(1).sort_by_file_name().into_iter();
     let mut files = Vec::new();
     for entry in walk.filter_entry(|entry| entry.depth() != 1 || !is_ours(entry.file_name())) {
+        life.step(1);
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
                 let size = entry.metadata().map_or(0, |data| data.len());
@@ -59,22 +54,18 @@ pub fn all(
     place: &Place,
     files: &[(PathBuf, u64)],
     threads: usize,
+    life: &Life,
     warnings: &mut Vec<String>,
-    progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Vec<Sum> {
-    let of = files.iter().map(|(_, size)| size).sum();
-    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+    life.expect(files.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size)));
+    let next = AtomicUsize::new(0);
     let sums = Mutex::new(Vec::with_capacity(files.len()));
     let failed = Mutex::new(Vec::new());
-    let (over, ended) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
         for _ in 0..threads.clamp(1, files.len().max(1)) {
-            let over = over.clone();
-            let (next, done, sums, failed) = (&next, &done, &sums, &failed);
-            scope.spawn(move || {
-                let _over = over;
-                while let Some((path, _)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match one(place, path, done) {
+            scope.spawn(|| {
+                while let Some((path, size)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match one(place, path, *size, life) {
                         Ok(sum) => sums.lock().unwrap_or_else(PoisonError::into_inner).push(sum),
                         Err(error) => {
                             let text = format!("{} has no checksum: {error}", path.display());
@@ -84,11 +75,6 @@ pub fn all(
                 }
             });
         }
-        drop(over);
-        // Until every thread has dropped its end.
-        while ended.recv_timeout(TELL) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            progress(done.load(Ordering::Relaxed), of);
-        }
     });
     warnings.extend(failed.into_inner().unwrap_or_else(PoisonError::into_inner));
     let mut sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -96,13 +82,17 @@ pub fn all(
     sums
 }
 
-fn one(place: &Place, path: &Path, done: &AtomicU64) -> std::io::Result<Sum> {
-    let mut file = place.file(path)?;
+/// As far as it was long when it was listed: one that grows is somebody's who still runs.
+fn one(place: &Place, path: &Path, size: u64, life: &Life) -> std::io::Result<Sum> {
+    life.step(1);
+    let file = place.file(path)?;
+    let before = file.metadata()?;
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+    let mut content = (&file).take(size);
     let mut buffer = vec![0; BLOCK];
     let (mut sum, mut bytes) = (Sha256::new(), 0);
     loop {
-        let count = match file.read(&mut buffer) {
+        let count = match content.read(&mut buffer) {
             Ok(0) => break,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             count => count?,
@@ -110,7 +100,11 @@ fn one(place: &Place, path: &Path, done: &AtomicU64) -> std::io::Result<Sum> {
         sum.update(buffer.get(..count).unwrap_or_default());
         let count = u64::try_from(count).unwrap_or(0);
         bytes += count;
-        done.fetch_add(count, Ordering::Relaxed);
+        life.step(count);
+    }
+    let after = file.metadata()?;
+    if (before.len(), before.modified()?) != (after.len(), after.modified()?) || after.len() != size {
+        return Err(std::io::Error::other("it is still being written"));
     }
     Ok(Sum { path: path.to_owned(), digest: sum.finalize().to_vec(), bytes })
 }

@@ -2,6 +2,7 @@
 
 mod copy;
 mod hash;
+mod life;
 mod place;
 
 use std::io::{BufRead as _, Write as _};
@@ -15,32 +16,40 @@ use slurm_k8s_core::message::one_line;
 
 use super::order::{Line, Order};
 use crate::report;
+use life::Life;
 use place::{Place, PlaceError};
 
 /// So many records are read; a job has one for each step on each node.
 const RECORDS: usize = 20_000;
 /// The longest earlier summary that is read, in bytes.
-const LONGEST: usize = 64 << 20;
-/// The order is short.
+const LONGEST: usize = 32 << 20;
+/// So many warnings are written down.
+const WARNINGS: usize = 200;
+/// The order is short, in bytes.
 const ORDER: u64 = 1 << 20;
+/// What it may have in memory, in bytes: what a user leaves must not take it from others (`RLIMIT_DATA` in setrlimit(2)).
+const MEMORY: u64 = 768 << 20;
+const RLIMIT_DATA: u32 = 2;
 
 /// Reads the order, does it, and tells.
 pub fn run() -> ExitCode {
     // Others' jobs may run here, and nobody waits for this one.
     let _ = rustix::process::nice(10);
+    let _ = slurm_k8s_posix::set_limit(RLIMIT_DATA, MEMORY, MEMORY);
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    let life = Life::told(|done, of| tell(&Line::Progress { done, of }));
     let mut text = String::new();
     let read = std::io::Read::take(std::io::stdin().lock(), ORDER);
     let order = std::io::BufReader::new(read).read_line(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
-    let line = match order {
-        Some(order) => gather(&order).map_or_else(|error| failed(&error), |summary| Line::Done(Box::new(summary))),
+    let answer = match order {
+        Some(order) => gather(&order, &life).map_or_else(
+            |error| Line::Failed { why: report::chain(&error), forever: error.is_for_ever() },
+            |(summary, new)| Line::Done(Box::new(summary.brief(&new))),
+        ),
         None => Line::Failed { why: "the collector has given no order".into(), forever: false },
     };
-    tell(&line);
+    tell(&answer);
     ExitCode::SUCCESS
-}
-
-fn failed(error: &PlaceError) -> Line {
-    Line::Failed { why: report::chain(error), forever: error.is_for_ever() }
 }
 
 fn tell(line: &Line) {
@@ -48,19 +57,22 @@ fn tell(line: &Line) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-fn gather(order: &Order) -> Result<Summary, PlaceError> {
+/// The whole summary, and the steps that are new in it.
+fn gather(order: &Order, life: &Life) -> Result<(Summary, Vec<Record>), PlaceError> {
     let place = Place::open(&order.folder)?;
     let mut warnings = Vec::new();
-    copy::outputs(&place, order, &mut warnings)?;
-    let (new, names) = records(&place)?;
-    let mut summary = Summary::new(order.job.clone(), before(&place, &order.job.id), new, order.now);
-    let files = hash::list(&place, &mut warnings);
-    let progress = |done, of| tell(&Line::Progress { done, of });
-    let mut sums = hash::all(&place, &files, order.threads, &mut warnings, &progress);
+    place.tidy();
+    copy::outputs(&place, order, life, &mut warnings)?;
+    let (new, names) = records(&place, life)?;
+    let mut summary = Summary::new(order.job.clone(), before(&place, &order.job.id), new.clone(), order.now);
+    if names.len() >= RECORDS {
+        warnings.push(format!("it has more than {RECORDS} steps on nodes; the others are not told of"));
+    }
+    let files = hash::list(&place, life, &mut warnings);
+    let mut sums = hash::all(&place, &files, order.threads, life, &mut warnings);
     summary.files.count = u64::try_from(sums.len()).unwrap_or(u64::MAX);
     summary.files.bytes = sums.iter().map(|sum| sum.bytes).sum();
-    summary.warnings.extend(warnings.iter().map(|text| one_line(text)));
-    summary.warnings.truncate(200);
+    summary.warnings.extend(warnings.iter().take(WARNINGS).map(|text| one_line(text)));
     let json = serde_json::to_vec_pretty(&summary).unwrap_or_default();
     for (name, bytes) in [(SUMMARY_JSON, [&json[..], b"\n"].concat()), (SUMMARY_TEXT, summary.text().into_bytes())] {
         place.write(name, &bytes)?;
@@ -70,15 +82,18 @@ fn gather(order: &Order) -> Result<Summary, PlaceError> {
     // They are in the summary now. When this is not reached, they come again, and are there once.
     names.iter().for_each(|name| place.remove(&Path::new(STEPS).join(name)));
     place.remove_folder(STEPS);
-    Ok(summary)
+    Ok((summary, new))
 }
 
-/// What the steps have left, and the names of their files.
-fn records(place: &Place) -> Result<(Vec<Record>, Vec<String>), PlaceError> {
-    let names = place.names(STEPS, RECORDS)?;
-    let read = |name: &String| place.read(&Path::new(STEPS).join(name), step::LONGEST);
-    let whole = |name: &&String| !name.starts_with('.');
-    let records = names.iter().filter(whole).filter_map(|name| Record::parse(&read(name)?)).collect();
+/// What the steps have left, and the names of their files; what is still being written has a dot in front.
+fn records(place: &Place, life: &Life) -> Result<(Vec<Record>, Vec<String>), PlaceError> {
+    let mut names = place.names(STEPS, RECORDS)?;
+    names.retain(|name| !name.starts_with('.'));
+    let read = |name: &String| {
+        life.step(1);
+        place.read(&Path::new(STEPS).join(name), step::LONGEST)
+    };
+    let records = names.iter().filter_map(|name| Record::parse(&read(name)?)).collect();
     Ok((records, names))
 }
 
@@ -86,7 +101,8 @@ fn records(place: &Place) -> Result<(Vec<Record>, Vec<String>), PlaceError> {
 fn before(place: &Place, job: &str) -> Vec<Record> {
     let read = place.read(Path::new(SUMMARY_JSON), LONGEST);
     let summary = read.and_then(|bytes| serde_json::from_slice::<Summary>(&bytes).ok());
-    summary.filter(|summary| summary.job.id == job).map(|summary| summary.steps).unwrap_or_default()
+    let steps = summary.filter(|summary| summary.job.id == job).map(|summary| summary.steps).unwrap_or_default();
+    steps.into_iter().take(RECORDS).map(Record::bounded).collect()
 }
 
 #[cfg(test)]

@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use slurm_k8s_core::collect::queue;
 
 /// How folders are opened.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How the names of files end that are being written.
+const DRAFT: &str = ".draft";
 
 /// The folder cannot be worked in.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +57,11 @@ impl PlaceError {
     /// Whether it is so tomorrow as well.
     pub fn is_for_ever(&self) -> bool {
         match self {
-            Self::Open { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            // The whole file system may be away.
+            Self::Open { path, source } => {
+                let queue = path.parent().map(|results| results.join(queue::FOLDER));
+                source.kind() == io::ErrorKind::NotFound && queue.is_some_and(|queue| queue.exists())
+            }
             Self::Foreign { .. } => true,
             Self::Write { .. } | Self::List { .. } => false,
         }
@@ -109,12 +117,24 @@ impl Place {
         Ok(names)
     }
 
+    /// Removes what a process that was killed has left half written.
+    pub fn tidy(&self) {
+        let names = self.names(".", usize::MAX).unwrap_or_default();
+        let drafts = names.iter().filter(|name| name.starts_with('.') && name.ends_with(DRAFT));
+        drafts.for_each(|name| self.remove(Path::new(name)));
+    }
+
     /// Fills a file: whole or not at all.
-    pub fn make(&self, name: &str, content: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), PlaceError> {
-        let draft = format!(".{name}.new");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    pub fn make(
+        &self,
+        name: &str,
+        mode: u32,
+        content: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), PlaceError> {
+        let draft = format!(".{name}.{}{DRAFT}", std::process::id());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let write = || {
-            let mut file = File::from(openat(&self.fd, &*draft, flags, Mode::from_raw_mode(0o644))?);
+            let mut file = File::from(openat(&self.fd, &*draft, flags, Mode::from_raw_mode(mode))?);
             content(&mut file)?;
             // A file server may say only now that there is no room.
             file.sync_all()?;
@@ -128,7 +148,7 @@ impl Place {
 
     /// Writes a file.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), PlaceError> {
-        self.make(name, |file| file.write_all(bytes))
+        self.make(name, 0o644, |file| file.write_all(bytes))
     }
 
     /// Removes a file; there may be none.

@@ -5,7 +5,12 @@ use std::process::Command;
 
 use slurm_k8s_core::collect::job::Job;
 
+use super::life::Life;
 use super::*;
+
+fn gathered(order: &Order) -> Result<Summary, PlaceError> {
+    gather(order, &Life::default()).map(|(summary, _)| summary)
+}
 
 struct Results(tempfile::TempDir);
 
@@ -46,14 +51,14 @@ fn sha256sum_verifies_all_files_whatever_their_names() {
     symlink("/etc/shadow", results.0.path().join("7/outputs/link")).unwrap();
     let record = Record { step: "batch".into(), image: "a".into(), ..Record::default() };
     results.put("7/.steps/0.7.batch.0.json", &serde_json::to_string(&record).unwrap());
-    let summary = gather(&results.order()).unwrap();
+    let summary = gathered(&results.order()).unwrap();
     assert_eq!((summary.files.count, summary.steps.len()), (5, 1));
     assert!(summary.warnings.is_empty(), "{:?}", summary.warnings);
     assert_eq!(results.read(CHECKSUMS).lines().count(), 7);
     assert!(results.verifies() && !results.read(CHECKSUMS).contains("link"));
     assert!(!results.0.path().join("7/.steps").exists());
     // Once more: nothing is lost, and our own files are no results.
-    assert_eq!(gather(&results.order()).unwrap(), summary);
+    assert_eq!(gathered(&results.order()).unwrap(), summary);
     results.put("7/outputs/a b", "other");
     assert!(!results.verifies());
 }
@@ -67,16 +72,16 @@ fn output_files_of_the_users_own_are_copied_up_to_a_size() {
     order.job.started = None;
     order.job.stdout = Some(out.clone());
     order.job.stderr = Some(out);
-    assert!(gather(&order).unwrap().warnings.is_empty());
+    assert!(gathered(&order).unwrap().warnings.is_empty());
     assert_eq!(results.read("stdout.log"), "both");
     assert!(!results.0.path().join("7/stderr.log").exists());
     results.put("big", &"x".repeat(1001));
     order.job.stderr = Some(big);
     order.job.stdout = Some("/dev/null".into());
-    let warnings = gather(&order).unwrap().warnings;
+    let warnings = gathered(&order).unwrap().warnings;
     assert!(matches!(&warnings[..], [one] if one.ends_with("/big has 1001 bytes and was not copied")), "{warnings:?}");
     order.job.stdout = Some("/not/there".into());
-    assert!(gather(&order).unwrap().warnings[0].starts_with("/not/there was not copied: "));
+    assert!(gathered(&order).unwrap().warnings[0].starts_with("/not/there was not copied: "));
 }
 
 #[test]
@@ -86,13 +91,13 @@ fn what_cannot_be_read_is_told_and_the_rest_is_there() {
     let fifo = results.0.path().join("7/outputs/deep/fifo");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
     results.put("7/.steps/0.7.1.0.json", "{");
-    let summary = gather(&results.order()).unwrap();
+    let summary = gathered(&results.order()).unwrap();
     assert_eq!(summary.files.count, 1);
     assert_eq!(summary.warnings.len(), 1, "only that no step has told: {:?}", summary.warnings);
     if !rustix::process::geteuid().is_root() {
         let closed = results.0.path().join("7/outputs/deep");
         std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o0)).unwrap();
-        assert!(gather(&results.order()).unwrap().warnings.iter().any(|text| text.contains("cannot be read")));
+        assert!(gathered(&results.order()).unwrap().warnings.iter().any(|text| text.contains("cannot be read")));
         std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 }
@@ -102,10 +107,13 @@ fn a_folder_that_is_away_or_full_is_an_error() {
     let results = Results::new();
     let mut order = results.order();
     order.folder = results.0.path().join("8");
-    assert!(gather(&order).unwrap_err().is_for_ever());
+    assert!(!gathered(&order).unwrap_err().is_for_ever());
+    std::fs::create_dir(results.0.path().join(".collect")).unwrap();
+    assert!(gathered(&order).unwrap_err().is_for_ever());
     // A folder in the summary's place stands for a file system that cannot be written.
     std::fs::create_dir(results.0.path().join("7/job_summary.json")).unwrap();
-    let error = gather(&results.order()).unwrap_err();
+    let error = gathered(&results.order()).unwrap_err();
     assert!(!error.is_for_ever() && error.to_string().contains("job_summary.json"), "{error}");
-    assert!(!results.0.path().join("7/.job_summary.json.new").exists());
+    let names = std::fs::read_dir(results.0.path().join("7")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().ends_with(".draft")));
 }
