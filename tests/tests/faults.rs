@@ -2,7 +2,7 @@
 //! stays idle. These tests break what others need, so each runs alone.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, Away, Changed, Fault, NODE1, NODE2, alone, in_image, until};
+use e2e::{ALICE, Away, Changed, Fault, Job, NODE1, NODE2, alone, in_image, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 
@@ -87,6 +87,31 @@ fn the_registry_is_down() {
         ALICE.run(&argv).fails(122, "nas-hub.local:5407");
     }
     runs(&argv);
+}
+
+#[test]
+fn a_job_waits_for_a_registry_that_comes_back() {
+    let _alone = alone();
+    let job = {
+        let _fault = Fault::start("registry");
+        let job = Job::submit("node2", &["--k8s-pull=always"]);
+        until("the user is told", || {
+            let errors = job.errors();
+            errors.contains("spank-k8s: ").then_some(()).ok_or(errors)
+        });
+        job
+    };
+    let job = job.running();
+    job.release();
+    job.ended("FAILED|7:0");
+    // The pull has failed for a while, and nothing else.
+    let errors = job.errors();
+    assert!(
+        errors
+            .lines()
+            .all(|line| !line.starts_with("spank-k8s: ") || line.contains("pull") || line.contains("nas-hub")),
+        "{errors}"
+    );
 }
 
 #[test]

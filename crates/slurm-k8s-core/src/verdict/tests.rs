@@ -228,9 +228,10 @@ fn pods_that_the_kubelet_refuses_or_ends() {
 fn containers_that_ended_without_the_agent() {
     let oom = container(&json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
     assert_failed(&oom, LOST, "out of memory: the kernel killed the Pod's processes (limit: 1073741824 bytes)");
-    for reason in ["Error", "Completed", "ContainerStatusUnknown"] {
-        let ended = json!({"terminated": {"exitCode": 3, "reason": reason}});
-        assert_failed(&container(&ended), LOST, "ended (exit code 3) without reporting");
+    // Also a 0, which is the agent's and not the command's.
+    for (code, reason) in [(3, "Error"), (0, "Completed"), (137, "ContainerStatusUnknown")] {
+        let ended = json!({"terminated": {"exitCode": code, "reason": reason}});
+        assert_failed(&container(&ended), LOST, &format!("ended (exit code {code}) without reporting"));
     }
 }
 
