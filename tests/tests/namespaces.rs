@@ -60,7 +60,7 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
     let _alone = alone();
     let _per_user = PerUser::set_up();
     let per_user = |text: String| text + "[kubernetes]\nnamespace_per_user = true\n";
-    let _changed = Changed::edit(NODE1, CONFIG, per_user);
+    let changed = Changed::edit(NODE1, CONFIG, per_user);
     let image = in_image("busybox");
     let argv = ["srun", "-Q", "-w", "node1", "--k8s-keep", &image, "sh", "-c", "echo $SLURM_JOB_ID"];
     let ran = ALICE.run(&argv);
@@ -89,6 +89,7 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
 
     // As Slurm's bookings: two cores are more than one.
     let _ = ensure("user_quota = ['pods=9', 'requests.cpu=1', 'requests.memory=150Mi']\n", &["alice"]).ok();
+    drop(changed);
     {
         let _booked = Changed::edit(NODE1, CONFIG, |text| per_user(text) + "requests = 'allocated'\n");
         let job = |cores: &str, memory: &str| {
@@ -103,6 +104,8 @@ fn a_users_job_runs_in_its_own_namespace_and_within_its_quota() {
         job("1", "200M").fails(119, "requested: requests.memory=");
         let _ = job("1", "100M").ok();
     }
+
+    let _changed = Changed::edit(NODE1, CONFIG, per_user);
 
     // Again, with less: slurmctld names the user.
     let _ = ensure("user_quota = ['requests.cpu=5m']\nuser_network_policy = true\n", &["1000"]).ok();

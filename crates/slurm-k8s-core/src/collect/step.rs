@@ -121,9 +121,9 @@ impl Record {
 
     /// The order of a job's records.
     #[must_use]
-    pub fn key(&self) -> (u32, u32, bool, u32, u64, u32) {
+    pub fn key(&self) -> (u32, u32, bool, u32, u32, u64) {
         let number = self.step.parse().ok();
-        (self.restart, self.job, number.is_some(), number.unwrap_or(0), self.begun_ms(), self.node_index)
+        (self.restart, self.job, number.is_some(), number.unwrap_or(0), self.node_index, self.begun_ms())
     }
 
     /// Processor time in microseconds: the container's, or else its tasks'.
