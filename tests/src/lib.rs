@@ -10,6 +10,7 @@ pub mod process;
 pub mod prometheus;
 pub mod registry;
 pub mod results;
+pub mod service;
 pub mod slurm;
 pub mod submit;
 pub mod support;

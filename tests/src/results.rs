@@ -1,10 +1,10 @@
 //! A site whose jobs have folders for results, and a collector of a test's own.
 
-use std::process::{Child, Stdio};
 use std::sync::RwLockWriteGuard;
 
 use serde_json::Value;
 
+use crate::service::Service;
 use crate::{ALICE, At, CTL, Changed, NODE1, NODE2, ROOT, Ran, alone, image, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
@@ -85,44 +85,16 @@ pub fn collect_once() -> Ran {
     CTL.run(&collector(&["--once"]))
 }
 
-/// A collector that goes on.
-#[derive(Debug)]
-pub struct Collector(Child);
-
-impl Collector {
-    /// Starts it. Its process is the collector's own.
-    #[must_use]
-    pub fn start() -> Self {
-        // The folder for names is there before the jobs are.
-        let mut command = CTL.command(&collector(&[]));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let this = Self(command.spawn().expect("the collector starts"));
-        until("the collector has its folder", || {
-            let ran = CTL.run(&["test", "-d", &format!("{FOLDER}/.collect/taken")]);
-            (ran.code == Some(0)).then_some(()).ok_or_else(log)
-        });
-        this
-    }
-
-    /// SIGKILL, to this process alone.
-    pub fn kill(mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    /// SIGTERM; its exit code.
-    #[must_use]
-    pub fn end(mut self) -> Option<i32> {
-        let _ = std::process::Command::new("kill").arg(self.0.id().to_string()).status();
-        self.0.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a collector that goes on.
+#[must_use]
+pub fn start_collector() -> Service {
+    let this = Service::start(&collector(&[]));
+    // The folder for names is there before the jobs are.
+    until("the collector has its folder", || {
+        let ran = CTL.run(&["test", "-d", &format!("{FOLDER}/.collect/taken")]);
+        (ran.code == Some(0)).then_some(()).ok_or_else(log)
+    });
+    this
 }
 
 /// The collectors' log.

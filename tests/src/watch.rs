@@ -1,11 +1,11 @@
 //! The submit folder on the testbed's NAS, and watchers of a test's own.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::service::Service;
 use crate::{ALICE, At, CTL, ROOT, Ran, until};
 
 /// The site's.
@@ -181,12 +181,10 @@ impl Folder {
 
     /// Starts one. Its process is the watcher's own.
     #[must_use]
-    pub fn start(&self) -> Watcher {
+    pub fn start(&self) -> Service {
         let argv = self.watcher(&[]);
         let argv: Vec<_> = argv.iter().map(String::as_str).collect();
-        let mut command = CTL.command(&argv);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Watcher(command.spawn().expect("the watcher starts"))
+        Service::start(&argv)
     }
 
     /// The jobs of its submissions, by their comments: of alice's.
@@ -206,31 +204,5 @@ impl Drop for Folder {
         if !std::thread::panicking() {
             let _ = CTL.run(&["rm", "-rf", &self.path]);
         }
-    }
-}
-
-/// A watcher of a test's own.
-#[derive(Debug)]
-pub struct Watcher(Child);
-
-impl Watcher {
-    /// SIGKILL, to this process alone.
-    pub fn kill(mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    /// SIGTERM; its exit code.
-    #[must_use]
-    pub fn end(mut self) -> Option<i32> {
-        let _ = std::process::Command::new("kill").arg(self.0.id().to_string()).status();
-        self.0.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

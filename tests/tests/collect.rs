@@ -1,7 +1,7 @@
 //! `slurm-k8s collect`: what users find in their jobs' folders, and sites in their accounting.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use e2e::results::{Collector, FOLDER, Site, collect_once, collected, log, read, run, submit};
+use e2e::results::{FOLDER, Site, collect_once, collected, log, read, run, start_collector, submit};
 use e2e::watch::{BOB, NAS, begin, processed};
 use e2e::{ALICE, CTL, Fault, ROOT, accounting, image, in_image, no_pod_of, nodes_are_up, scratch, until};
 use serde_json::Value;
@@ -14,7 +14,7 @@ fn state(summary: &Value) -> (&str, u64, u64) {
 #[test]
 fn a_file_that_is_copied_into_a_folder_becomes_checked_results() {
     let _site = Site::begin("");
-    let _collector = Collector::start();
+    let _collector = start_collector();
     let folder = scratch("story");
     // The site's guide, sections 3.2.1 and 4.1, with one of the testbed's images.
     let guide = format!(
@@ -84,7 +84,7 @@ fn a_file_that_is_copied_into_a_folder_becomes_checked_results() {
 #[test]
 fn a_job_at_its_time_limit_and_one_that_never_ran_are_collected() {
     let _site = Site::begin("");
-    let _collector = Collector::start();
+    let _collector = start_collector();
     let late = submit(&["--time=5"], "echo begins; sleep 600");
     let out = || ALICE.run(&["cat", &format!("{FOLDER}/{late}/stdout.log")]).text();
     until("it runs", || (out() == "begins").then_some(()).ok_or_else(out));
@@ -108,7 +108,7 @@ fn a_job_at_its_time_limit_and_one_that_never_ran_are_collected() {
 #[test]
 fn what_the_user_says_of_output_is_copied_and_every_task_and_run_has_its_summary() {
     let _site = Site::begin("");
-    let _collector = Collector::start();
+    let _collector = start_collector();
     let folder = scratch("own");
     let both = run(&[&format!("--output={folder}/both")], "echo out; echo err >&2");
     let apart = run(&[&format!("--output={folder}/o"), &format!("--error={folder}/e")], "echo out; echo err >&2");
@@ -168,7 +168,7 @@ fn the_sites_programs_are_run_and_change_nothing() {
     for (user, name) in [("job", "alice"), ("service", "slurm")] {
         let keys = format!("[after_job]\nrun = ['{hangs}', '{fails}', '{tells}']\ntimeout = '1s'\nuser = '{user}'\n");
         let _site = Site::begin(&keys);
-        let _collector = Collector::start();
+        let _collector = start_collector();
         let job = run(&["--job-name=a b"], "true");
         assert_eq!(state(&collected(&job)), ("COMPLETED", 0, 0));
         let file = format!("{folder}/{job}.env");
@@ -194,15 +194,15 @@ fn the_sites_programs_are_run_and_change_nothing() {
 #[test]
 fn collectors_that_are_killed_lose_no_job() {
     let _site = Site::begin("parallel = 4");
-    Collector::start().kill();
+    start_collector().kill();
     let jobs: Vec<String> = (0..12).map(|_| submit(&[], "head -c 1000000 /dev/urandom > $K8S_OUTPUT_DIR/x")).collect();
     // The kernel's own numbers are as good as any for when to kill.
     for round in 0..20_u64 {
-        let collector = Collector::start();
+        let collector = start_collector();
         std::thread::sleep(std::time::Duration::from_millis(round * 37 % 400));
         collector.kill();
     }
-    let _collector = Collector::start();
+    let _collector = start_collector();
     for job in &jobs {
         assert_eq!(state(&collected(job)).0, "COMPLETED");
         assert_eq!(ALICE.run(&["ls", "-A", &format!("{FOLDER}/{job}")]).ok().text().lines().count(), 6);
@@ -215,14 +215,14 @@ fn collectors_that_are_killed_lose_no_job() {
 #[test]
 fn nobody_collects_for_others_and_what_is_away_is_waited_for() {
     let _site = Site::begin("");
-    Collector::start().kill();
+    start_collector().kill();
     let queue = format!("{FOLDER}/.collect");
     // Bob guesses the number of alice's next job.
     let job = submit(&["--hold"], "true");
     let _ = BOB.run(&["sh", "-c", "touch $0/$1 && mkdir $0/$1.folder && ln -s /etc $0/link", &queue, &job]).ok();
     let _ = ALICE.run(&["scontrol", "release", &job]).ok();
     assert!(accounting(&job).contains("COMPLETED|0:0"));
-    let _collector = Collector::start();
+    let _collector = start_collector();
     let _ = collected(&job);
     until("only what nobody can remove is left", || {
         let left = CTL.run(&["sh", "-c", "ls -A $0 $0/taken | grep -v lock", &queue]).ok().text();

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use e2e::prometheus::{Prometheus, exporter, promtool};
-use e2e::results::{Collector, Site, collect_once, collected, run};
+use e2e::results::{Site, collect_once, collected, run, start_collector};
 use e2e::{CTL, until};
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn every_query_of_the_dashboard_has_an_answer() {
     // Jobs of other tests are none of these figures'.
     let _ = collect_once();
     let _ = CTL.run(&["rm", "-f", &format!("{FOLDER}/collect.prom")]).ok();
-    let collector = Collector::start();
+    let collector = start_collector();
     until("the services have written", || {
         let there = CTL.run(&["ls", FOLDER]).text();
         let missing = FILES.iter().find(|name| !there.contains(*name));
