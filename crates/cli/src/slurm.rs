@@ -1,27 +1,44 @@
-//! Slurm's job table, by its own commands: one call for all jobs.
+//! Slurm by its own commands: how they are run, and its job table in one call.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use slurm_k8s_core::collect::job::is_over;
 use tokio::process::Command;
 
-/// For one command.
+/// For a command that only asks.
 const LIMIT: Duration = Duration::from_secs(30);
 /// What squeue tells of each job.
 const FORMAT: &str = "--Format=JobID:|,State:|,StartTime:|,EndTime:|,RestartCnt:|";
 /// What the commands keep of the environment: `SQUEUE_USERS` or `SLURM_CLUSTERS` would give them another table.
 const KEPT: &[&str] = &["PATH", "HOME", "LD_LIBRARY_PATH", "SLURM_CONF", "SLURM_JWT"];
 
-/// Why the table is not known.
+/// A command that could not be run, or gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SlurmError {
-    /// The command is not there.
+    /// It is not there.
+    #[error("there is no {program} in PATH")]
+    Absent {
+        /// The command.
+        program: &'static str,
+    },
+    /// It does not start.
     #[error("cannot run {program}")]
     Start {
         /// The command.
         program: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// It does not start as a user.
+    #[error("cannot run {program} as {user}")]
+    StartAs {
+        /// The command.
+        program: &'static str,
+        /// The login name.
+        user: String,
         /// The system's reason.
         source: std::io::Error,
     },
@@ -99,11 +116,28 @@ pub async fn sees_all() -> Result<(), SlurmError> {
 
 /// Runs one of Slurm's commands as this service, and gives what it says.
 pub async fn output(program: &'static str, arguments: &[&str]) -> Result<String, SlurmError> {
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("SLURM_TIME_FORMAT", "%s").stdin(Stdio::null()).kill_on_drop(true);
+    let mut command = Command::new(find(program)?);
+    command.args(arguments).env_clear().env("SLURM_TIME_FORMAT", "%s");
     command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    answer(program, command, |source| SlurmError::Start { program, source }).await
+}
+
+/// Where a command is.
+pub fn find(program: &'static str) -> Result<PathBuf, SlurmError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));
+    places.find(|file| file.is_file()).ok_or(SlurmError::Absent { program })
+}
+
+/// Runs a command that only asks to its end, and gives what it says.
+pub async fn answer(
+    program: &'static str,
+    mut command: Command,
+    failed: impl FnOnce(std::io::Error) -> SlurmError,
+) -> Result<String, SlurmError> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = match tokio::time::timeout(LIMIT, command.output()).await {
-        Ok(output) => output.map_err(|source| SlurmError::Start { program, source })?,
+        Ok(output) => output.map_err(failed)?,
         Err(_) => return Err(SlurmError::Timeout { program }),
     };
     if !output.status.success() {

@@ -136,7 +136,7 @@ fn now() -> i64 {
 fn slurm_hint(error: &SlurmError) -> Option<&'static str> {
     match error {
         SlurmError::Private { .. } => Some("run it as root or as SlurmUser"),
-        SlurmError::Start { .. } => Some("Slurm's commands must be in PATH"),
+        SlurmError::Absent { .. } => Some("Slurm's commands must be in PATH"),
         _ => None,
     }
 }

@@ -4,8 +4,9 @@ use slurm_k8s_core::watch::answer::Job;
 use slurm_k8s_core::watch::id;
 use slurm_k8s_core::watch::step::Known;
 
-use super::slurm::{SlurmError, ask};
+use super::slurm::ask;
 use crate::account::Account;
+use crate::slurm::SlurmError;
 
 /// Slurm's default.
 const MIN_JOB_AGE: u64 = 300;

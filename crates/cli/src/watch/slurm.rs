@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::lookup;
 use crate::account::Account;
+use crate::slurm::{self, SlurmError};
 
-/// For a command that only asks.
+/// What is started as the owner of a file gets so many seconds of its own, and then SIGKILL.
 const ASKING: Duration = Duration::from_secs(30);
 /// A login's.
 const UMASK: u32 = 0o022;
@@ -27,41 +28,6 @@ const MOST: usize = 64 << 10;
 const LOOK: Duration = Duration::from_millis(100);
 /// So long it may go on after it.
 const AFTERWARDS: Duration = Duration::from_secs(1);
-
-/// A command that could not be run, or gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SlurmError {
-    /// It is not there.
-    #[error("there is no {program} in PATH")]
-    Absent {
-        /// The command.
-        program: &'static str,
-    },
-    /// It does not start.
-    #[error("cannot run {program} as {user}")]
-    Start {
-        /// The command.
-        program: &'static str,
-        /// The login name.
-        user: String,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// It takes too long.
-    #[error("{program} did not end within {} s", ASKING.as_secs())]
-    Timeout {
-        /// The command.
-        program: &'static str,
-    },
-    /// It failed.
-    #[error("{program} failed: {said}")]
-    Failed {
-        /// The command.
-        program: &'static str,
-        /// What it said first.
-        said: String,
-    },
-}
 
 /// A script, and how it is submitted.
 pub struct Submission<'a> {
@@ -114,9 +80,8 @@ impl Slurm for Commands {
             vec!["--parsable".into(), format!("--comment={}", submission.comment).into()];
         arguments.extend(submission.name.map(|name| format!("--job-name={name}").into()));
         let mut command = command("sbatch", submission.account, &submission.folder, self.limit)?;
-        let failed =
-            |source| SlurmError::Start { program: "sbatch", user: submission.account.owner.name.clone(), source };
-        let stdout = answer.try_clone().map_err(failed)?;
+        let failed = failing("sbatch", submission.account);
+        let stdout = answer.try_clone().map_err(&failed)?;
         command.args(arguments).stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
@@ -187,20 +152,13 @@ async fn kill(child: &mut tokio::process::Child) {
 /// Asks as the owner, who sees their own jobs whatever the site hides from others.
 pub async fn ask(program: &'static str, arguments: &[String], account: &Account) -> Result<String, SlurmError> {
     let mut command = command(program, account, "/".as_ref(), ASKING)?;
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = match timeout(ASKING, command.output()).await {
-        Ok(output) => output.map_err(|source| {
-            let user = account.owner.name.clone();
-            SlurmError::Start { program, user, source }
-        })?,
-        Err(_) => return Err(SlurmError::Timeout { program }),
-    };
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().next().unwrap_or("it does not say why").to_owned();
-        return Err(SlurmError::Failed { program, said });
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    command.args(arguments);
+    slurm::answer(program, command, failing(program, account)).await
+}
+
+fn failing(program: &'static str, account: &Account) -> impl Fn(std::io::Error) -> SlurmError {
+    let user = account.owner.name.clone();
+    move |source| SlurmError::StartAs { program, user: user.clone(), source }
 }
 
 /// A command of Slurm's as the owner of a file, with nothing of this service's but PATH.
@@ -210,10 +168,7 @@ fn command(
     folder: &std::path::Path,
     limit: Duration,
 ) -> Result<Command, SlurmError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));
-    let found = places.find(|file| file.is_file()).ok_or(SlurmError::Absent { program })?;
-    let mut command = std::process::Command::new(found);
+    let mut command = std::process::Command::new(slurm::find(program)?);
     command.env_clear().envs(account.environment());
     let seconds = u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).saturating_add(5);
     let login = Login {

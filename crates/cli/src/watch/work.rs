@@ -16,11 +16,12 @@ use super::folders::Folders;
 use super::instance::Instance;
 use super::read::{Read, ReadError, as_owner, read};
 use super::record::{Attempt, Ended};
-use super::slurm::{Slurm, SlurmError, Submission};
+use super::slurm::{Slurm, Submission};
 use crate::account::{Account, AccountError};
 use crate::clock;
 use crate::disk::{Disk, DiskError};
 use crate::entry::shown;
+use crate::slurm::SlurmError;
 use crate::{report, validate};
 
 /// Between two answers that there is no job: what sbatch has sent may still be on its way.
@@ -71,7 +72,7 @@ impl WorkError {
         match self {
             Self::Away { down, .. } => *down,
             // A program that does not start may be so for one user only.
-            Self::Slurm(error) => !matches!(error, SlurmError::Start { .. }),
+            Self::Slurm(error) => !matches!(error, SlurmError::StartAs { .. }),
             _ => false,
         }
     }

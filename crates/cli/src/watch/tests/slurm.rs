@@ -10,7 +10,8 @@ use slurm_k8s_core::watch::step::Known;
 
 use super::Steps;
 use crate::account::Account;
-use crate::watch::slurm::{Said, Slurm, SlurmError, Submission};
+use crate::slurm::SlurmError;
+use crate::watch::slurm::{Said, Slurm, Submission};
 
 /// What it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl FakeSlurm {
 
     fn stopped(&self) -> Result<(), SlurmError> {
         let user = "nobody".to_owned();
-        self.steps.step().map_err(|source| SlurmError::Start { program: "sbatch", user, source })
+        self.steps.step().map_err(|source| SlurmError::StartAs { program: "sbatch", user, source })
     }
 }
 
