@@ -1,10 +1,10 @@
 # What to run is here; how it is done is in `testbed/`, `tests/` and `crates/`.
-.PHONY: build demo test lint unit e2e versions bench soak clean
+.PHONY: build demo test lint unit e2e versions support bench soak clean
 SHELL := bash
 # All tests run on this version of Slurm, on the others those that Slurm has a part in.
 SLURM := 22.05
 OTHERS := 24.11 26.05
-ON_EACH := collect differential errors honour lifecycle options pod results runs settings signals slurmrestd submit submit_site terminal validate versions
+ON_EACH := cancel collect differential errors gres honour lifecycle options pod policy resources results runs settings signals slurmrestd submit submit_site terminal validate versions
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 # One call of cargo for what shares a crate: each call has features of its own, and k8s-openapi is minutes.
@@ -17,7 +17,7 @@ demo: build
 	@tests/demo.sh
 
 # All of it; the testbed stays up for the next time (`cargo testbed down` ends it).
-test: lint unit e2e versions
+test: lint unit e2e versions support
 
 lint:
 	cargo fmt --all --check
@@ -36,6 +36,10 @@ e2e: build
 
 versions: build
 	@for version in $(OTHERS); do $(MAKE) --no-print-directory e2e SLURM=$$version || exit 1; done
+
+# What docs/support.md claims has passed, by the logs of this checkout's runs.
+support:
+	@RAN=1 cargo test --quiet --package e2e --test support -- --nocapture
 
 # The figures of docs/performance.md, ours beside plain srun and kubectl.
 bench: build
