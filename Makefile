@@ -47,11 +47,12 @@ bench: build
 	cargo bench --quiet --package e2e
 	cargo bench --quiet --package slurm-k8s-job-submit --package spank-k8s --bench cost
 
-# Full counts of tests/tests/soak.rs and watch_faults.rs, with figures; about half an hour.
+# Full counts of tests/tests/soak.rs, watch_faults.rs and collect.rs, with figures; about half an hour.
 soak: build
 	@cargo testbed up
 	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 SOAK_SUBMISSIONS=10000 cargo test --package e2e --test soak -- --nocapture
 	SOAK_WATCH_KILLS=200 SOAK_WATCH_FILES=1000 cargo test --package e2e --test watch_faults -- --nocapture
+	SOAK_COLLECT_KILLS=200 cargo test --package e2e --test collect -- collectors_that_are_killed --nocapture
 
 clean:
 	@cargo testbed down

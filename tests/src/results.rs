@@ -73,22 +73,28 @@ pub fn read(path: &str) -> String {
 }
 
 /// The command line of a collector: as slurm, with the rights of the service.
-fn collector(options: &[&'static str]) -> Vec<&'static str> {
+fn collector<'a>(program: &[&'a str], options: &[&'a str]) -> Vec<&'a str> {
     let rights = ["--inh-caps=+setuid,+setgid,+kill", "--ambient-caps=+setuid,+setgid,+kill"];
     let user = ["setpriv", "--reuid=slurm", "--regid=slurm", "--init-groups"];
-    [&user[..], &rights, &["slurm-k8s", "collect"], options].concat()
+    [&user[..], &rights, program, &["collect"], options].concat()
 }
 
 /// Collects what has ended, as from cron.
 #[must_use]
 pub fn collect_once() -> Ran {
-    CTL.run(&collector(&["--once"]))
+    CTL.run(&collector(&["slurm-k8s"], &["--once"]))
 }
 
 /// Starts a collector that goes on.
 #[must_use]
 pub fn start_collector() -> Service {
-    let this = Service::start(&collector(&[]));
+    start_collector_of(&["slurm-k8s"])
+}
+
+/// The same, of another file, or with `env` in front.
+#[must_use]
+pub fn start_collector_of(program: &[&str]) -> Service {
+    let this = Service::start(&collector(program, &[]));
     // The folder for names is there before the jobs are.
     until("the collector has its folder", || {
         let ran = CTL.run(&["test", "-d", &format!("{FOLDER}/.collect/taken")]);

@@ -163,8 +163,10 @@ fn the_sites_programs_are_run_and_change_nothing() {
             "#!/bin/sh\nenv | grep ^SLURM_K8S > {folder}/$SLURM_K8S_JOB.env; id -un >> {folder}/$SLURM_K8S_JOB.env\n"
         ),
     );
-    let (hangs, fails) =
-        (put("hangs", "#!/bin/sh\nsleep 600\n"), put("fails", "#!/bin/sh\necho no archive >&2\nexit 4\n"));
+    let (hangs, fails) = (
+        put("hangs", "#!/bin/sh\nsetsid setsid sleep 6543 &\nsetsid -f sleep 6543\nsleep 6543\n"),
+        put("fails", "#!/bin/sh\necho no archive >&2\nexit 4\n"),
+    );
     for (user, name) in [("job", "alice"), ("service", "slurm")] {
         let keys = format!("[after_job]\nrun = ['{hangs}', '{fails}', '{tells}']\ntimeout = '1s'\nuser = '{user}'\n");
         let _site = Site::begin(&keys);
@@ -186,6 +188,8 @@ fn the_sites_programs_are_run_and_change_nothing() {
         }
         let log = log();
         assert!(log.contains(&format!("after      {job} {hangs} was killed after 1 s")), "{log}");
+        // Nor is anything left that has a session of its own.
+        assert_eq!(ROOT.run(&["pgrep", "-x", "-f", "sleep 6543"]).text(), "");
         assert!(log.contains(&format!("after      {job} {fails} failed: exit code 4: no archive")), "{log}");
         assert!(accounting(&job).contains("COMPLETED|0:0"));
     }
@@ -195,9 +199,12 @@ fn the_sites_programs_are_run_and_change_nothing() {
 fn collectors_that_are_killed_lose_no_job() {
     let _site = Site::begin("parallel = 4");
     start_collector().kill();
-    let jobs: Vec<String> = (0..12).map(|_| submit(&[], "head -c 1000000 /dev/urandom > $K8S_OUTPUT_DIR/x")).collect();
+    let begun = std::time::Instant::now();
+    let kills: u64 = std::env::var("SOAK_COLLECT_KILLS").map_or(20, |text| text.parse().expect("a number"));
+    let script = "head -c 1000000 /dev/urandom > $K8S_OUTPUT_DIR/x";
+    let jobs: Vec<String> = (0..kills * 3 / 5).map(|_| submit(&[], script)).collect();
     // The kernel's own numbers are as good as any for when to kill.
-    for round in 0..20_u64 {
+    for round in 0..kills {
         let collector = start_collector();
         std::thread::sleep(std::time::Duration::from_millis(round * 37 % 400));
         collector.kill();
@@ -207,6 +214,7 @@ fn collectors_that_are_killed_lose_no_job() {
         assert_eq!(state(&collected(job)).0, "COMPLETED");
         assert_eq!(ALICE.run(&["ls", "-A", &format!("{FOLDER}/{job}")]).ok().text().lines().count(), 6);
     }
+    println!("{kills} collectors killed, {} jobs collected in {} s", jobs.len(), begun.elapsed().as_secs());
     // A second one waits for the end of the first.
     let second = collect_once().ended_with(1);
     assert!(second.errors().contains("another collector works on"), "{}", second.errors());

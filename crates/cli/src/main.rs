@@ -35,6 +35,9 @@ enum Command {
     /// One job, as its user
     #[command(name = collect::COMMAND, hide = true)]
     CollectJob,
+    /// One of the site's programs, after a job
+    #[command(name = collect::KEEPER, hide = true)]
+    CollectHook,
     /// Delete Pods that Slurm left behind
     Gc(gc::Arguments),
     /// Write the man pages, for packages
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
             collect::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint()))
         }
         Command::CollectJob => collect::gather(),
+        Command::CollectHook => collect::keep(),
         Command::Gc(arguments) => gc::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint())),
         Command::Man(arguments) => {
             man::run(&arguments, Arguments::command()).unwrap_or_else(|error| failed(&error, None))

@@ -2,12 +2,14 @@
 //! what it used, and the site's own programs are run. What it decides is in `slurm_k8s_core::collect`.
 //!
 //! Jobs name themselves in a folder ([`queue`]); [`slurm`] says which of them have ended; [`work`] brings one to its end, with
-//! a process that is the job's user ([`child`], [`gather`]); [`service`] does that for several at once. Everything may be done
-//! twice with the same result, so that one who was killed is simply followed by the next.
+//! a process that is the job's user ([`child`], [`gather`]), and runs the site's programs ([`hook`], [`keeper`]); [`service`] does
+//! that for several at once. Everything may be done twice with the same result, so that one who was killed is simply followed
+//! by the next.
 
 mod child;
 mod gather;
 mod hook;
+mod keeper;
 mod order;
 mod queue;
 mod service;
@@ -29,6 +31,7 @@ use work::{Work, WorkError};
 
 pub use child::COMMAND;
 pub use gather::run as gather;
+pub use keeper::{COMMAND as KEEPER, run as keep};
 
 /// The log's name.
 const LOG: &str = "job_collector.log";

@@ -67,10 +67,10 @@ impl Queue {
         }
     }
 
-    /// The names in it, users by turns. What is no job's name goes.
-    pub fn entries(&self) -> Result<Vec<Entry>, DiskError> {
+    /// The names in it, users by turns. What is no job's name goes; the first of them that does not, and why.
+    pub fn entries(&self) -> Result<(Vec<Entry>, Option<DiskError>), DiskError> {
         let disk = Disk::default();
-        let mut entries = Vec::new();
+        let (mut entries, mut trouble) = (Vec::new(), None);
         let mut of_user = BTreeMap::<u32, u32>::new();
         for (folder, taken) in [(&self.taken, true), (&self.folder, false)] {
             for name in disk.names(folder)? {
@@ -79,7 +79,14 @@ impl Queue {
                     continue;
                 }
                 // One that cannot be looked at is nobody else's matter.
-                let Ok(Some(found)) = disk.look(folder, &name) else { continue };
+                let found = match disk.look(folder, &name) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        trouble.get_or_insert(error);
+                        continue;
+                    }
+                };
                 match queue::job(&name) {
                     Some(id) if found.opened.kind == Kind::File => {
                         let uid = found.opened.uid;
@@ -91,12 +98,16 @@ impl Queue {
                     }
                     // Somebody's folder can only be removed when it is empty.
                     _ if found.opened.kind == Kind::Folder => {}
-                    _ => drop(disk.remove(folder, &name)),
+                    _ => {
+                        if let Err(error) = disk.remove(folder, &name) {
+                            trouble.get_or_insert(error);
+                        }
+                    }
                 }
             }
         }
         entries.sort();
-        Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+        Ok((entries.into_iter().map(|(_, entry)| entry).collect(), trouble))
     }
 
     /// Takes it in hand: a job that begins anew meanwhile names itself again.

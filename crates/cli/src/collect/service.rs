@@ -3,7 +3,7 @@
 mod look;
 mod trial;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -123,7 +123,6 @@ impl<'a> Service<'a> {
             }
         };
         self.figures.looked = clock::now();
-        self.figures.waiting = u64::try_from(look.names.len()).unwrap_or(u64::MAX);
         self.figures.slurm = look.trouble.as_ref().is_none_or(|error| !error.is_slurms());
         self.trouble(look.trouble.as_ref().map(|error| report::chain(error)));
         self.trials.keep(&look.names);
@@ -184,10 +183,16 @@ impl<'a> Service<'a> {
         let collected = memory.is_collected();
         let failed = self.trials.fail(&key, memory);
         if failed.since >= self.work.config.results.patience && !error.is_slurms() {
-            self.trials.end(&key);
-            let what = if collected { "it is collected, but " } else { "given up: " };
-            let _ = self.work.finish(entry).await;
-            self.give_up(entry, &format!("{what}{}", report::chain(&error)));
+            if self.trials.give_up(&key) {
+                let what = if collected { "it is collected, but " } else { "given up: " };
+                self.give_up(entry, &format!("{what}{}", report::chain(&error)));
+            }
+            match self.work.finish(entry).await {
+                Ok(()) => self.trials.end(&key),
+                // Only its name is still to go; until then it has its pauses.
+                Err(error) if failed.is_news => self.work.tell_failure(entry, &error),
+                Err(_) => {}
+            }
         } else if failed.is_news && !matches!(error, WorkError::Unaccounted) {
             self.work.tell_failure(entry, &error);
         }
@@ -200,6 +205,9 @@ impl<'a> Service<'a> {
 
     /// Replaces the metrics' file.
     fn write(&mut self) {
+        let backlog = self.backlog.iter().map(|ready| ready.entry.key());
+        let waiting: BTreeSet<Key> = backlog.chain(self.trials.begun().cloned()).collect();
+        self.figures.waiting = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
         if let Some(text) = self.file.replace(&render(&self.figures)) {
             self.work.journal.line(&format!("waits      {text}"));
         }

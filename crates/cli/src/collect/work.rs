@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use slurm_k8s_core::collect::job::{Job, is_over};
 use slurm_k8s_core::collect::summary::{Summary, USAGE};
-use slurm_k8s_core::config::Config;
+use slurm_k8s_core::config::{Config, HookUser};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -99,6 +99,8 @@ pub struct Memory {
     /// What goes into the accounting; there is a summary then.
     usage: Option<String>,
     hooked: bool,
+    /// Only its name is to go.
+    pub given_up: bool,
 }
 
 impl Memory {
@@ -150,9 +152,12 @@ impl Work {
                 Ok(taken)
             })
             .await?;
+        if memory.given_up {
+            self.finish(entry).await?;
+            return Ok(Done::All);
+        }
         let uid = entry.uid;
-        let account = self.blocking("name service", move || Account::find(uid)).await??;
-        let account = account.ok_or(WorkError::Nobody(uid))?;
+        let account = self.account(uid).await?;
         let mut job = match job {
             Some(job) => job,
             None => slurm::shown(&entry.id).await?.ok_or(WorkError::Gone)?,
@@ -196,6 +201,10 @@ impl Work {
         Ok(Done::All)
     }
 
+    async fn account(&self, uid: u32) -> Result<Account, WorkError> {
+        self.blocking("name service", move || Account::find(uid)).await??.ok_or(WorkError::Nobody(uid))
+    }
+
     /// Its name goes.
     pub async fn finish(&self, entry: &Entry) -> Result<(), WorkError> {
         let entry = entry.clone();
@@ -228,14 +237,24 @@ impl Work {
     }
 
     async fn run_hooks(&self, job: &Job, folder: &Path, account: &Account, memory: &mut Memory) {
-        for program in &self.config.after_job.run {
-            let outcome = hook::run(program, &self.config.after_job, job, folder, account).await;
+        let site = &self.config.after_job;
+        let account = match site.user {
+            HookUser::Job => Ok(account.clone()),
+            // One that knows nobody holds up these programs only.
+            HookUser::Service if !site.run.is_empty() => self.account(rustix::process::geteuid().as_raw()).await,
+            HookUser::Service => return,
+        };
+        for program in &site.run {
+            let outcome = match &account {
+                Ok(account) => hook::run(program, site.timeout, job, folder, account).await,
+                Err(error) => Outcome::Failed(report::chain(error)),
+            };
             let name = program.display();
             match &outcome {
                 Outcome::Well => {}
                 Outcome::Failed(why) => self.journal.line(&format!("after      {} {name} failed: {why}", job.id)),
                 Outcome::Timeout => {
-                    let seconds = self.config.after_job.timeout.as_secs();
+                    let seconds = site.timeout.as_secs();
                     self.journal.line(&format!("after      {} {name} was killed after {seconds} s", job.id));
                 }
             }

@@ -11,12 +11,13 @@ use slurm_k8s_core::collect::{CHECKSUMS, STEPS, SUMMARY_JSON, SUMMARY_TEXT, chec
 use walkdir::WalkDir;
 
 use super::life::Life;
-use super::place::Place;
+use super::place::{self, Place};
 
 /// What is read at once, in bytes.
 const BLOCK: usize = 1 << 20;
 
 /// A file's.
+#[derive(Clone)]
 pub struct Sum {
     path: PathBuf,
     digest: Vec<u8>,
@@ -27,7 +28,7 @@ pub struct Sum {
 /// The files in the folder and below it, with their sizes, sorted. Links are not followed.
 pub fn list(place: &Place, life: &Life, warnings: &mut Vec<String>) -> Vec<(PathBuf, u64)> {
     let ours = [CHECKSUMS, SUMMARY_JSON, SUMMARY_TEXT, STEPS];
-    let is_ours = |name: &std::ffi::OsStr| ours.iter().any(|own| *own == name);
+    let is_ours = |name: &std::ffi::OsStr| ours.iter().any(|own| *own == name) || place::is_draft(name.as_bytes());
     let walk = WalkDir::new(&place.path).min_depth(1).sort_by_file_name().into_iter();
     let mut files = Vec::new();
     for entry in walk.filter_entry(|entry| entry.depth() != 1 || !is_ours(entry.file_name())) {
@@ -40,7 +41,8 @@ pub fn list(place: &Place, life: &Life, warnings: &mut Vec<String>) -> Vec<(Path
             }
             Ok(_) => {}
             Err(error) => {
-                let path = error.path().map(|path| path.display().to_string()).unwrap_or_default();
+                let path = error.path().unwrap_or(&place.path);
+                let path = crate::entry::shown(path.strip_prefix(&place.path).unwrap_or(path).as_os_str().as_bytes());
                 let why = error.io_error().map(ToString::to_string).unwrap_or_default();
                 warnings.push(format!("{path} cannot be read: {why}"));
             }

@@ -16,6 +16,7 @@ use slurm_k8s_core::message::one_line;
 
 use super::order::{Line, Order};
 use crate::report;
+use hash::Sum;
 use life::Life;
 use place::{Place, PlaceError};
 
@@ -25,6 +26,8 @@ const RECORDS: usize = 20_000;
 const LONGEST: usize = 32 << 20;
 /// So many warnings are written down.
 const WARNINGS: usize = 200;
+/// So often two that are at work at once are in each other's way.
+const TOGETHER: usize = 10;
 /// The order is short, in bytes.
 const ORDER: u64 = 1 << 20;
 /// What it may have in memory, in bytes: what a user leaves must not take it from others (`RLIMIT_DATA` in setrlimit(2)).
@@ -61,7 +64,7 @@ fn tell(line: &Line) {
 fn gather(order: &Order, life: &Life) -> Result<(Summary, Vec<Record>), PlaceError> {
     let place = Place::open(&order.folder)?;
     let mut warnings = Vec::new();
-    place.tidy();
+    warnings.extend(place.tidy().map(|error| report::chain(&error)));
     copy::outputs(&place, order, life, &mut warnings)?;
     let (new, names) = records(&place, life)?;
     let mut summary = Summary::new(order.job.clone(), before(&place, &order.job.id), new.clone(), order.now);
@@ -69,20 +72,39 @@ fn gather(order: &Order, life: &Life) -> Result<(Summary, Vec<Record>), PlaceErr
         warnings.push(format!("it has more than {RECORDS} steps on nodes; the others are not told of"));
     }
     let files = hash::list(&place, life, &mut warnings);
-    let mut sums = hash::all(&place, &files, order.threads, life, &mut warnings);
+    let sums = hash::all(&place, &files, order.threads, life, &mut warnings);
     summary.files.count = u64::try_from(sums.len()).unwrap_or(u64::MAX);
     summary.files.bytes = sums.iter().map(|sum| sum.bytes).sum();
     summary.warnings.extend(warnings.iter().take(WARNINGS).map(|text| one_line(text)));
-    let json = serde_json::to_vec_pretty(&summary).unwrap_or_default();
-    for (name, bytes) in [(SUMMARY_JSON, [&json[..], b"\n"].concat()), (SUMMARY_TEXT, summary.text().into_bytes())] {
-        place.write(name, &bytes)?;
-        sums.push(hash::of_bytes(name, &bytes));
-    }
-    place.write(CHECKSUMS, &hash::lines(sums))?;
+    write(&place, &summary, &sums)?;
     // They are in the summary now. When this is not reached, they come again, and are there once.
-    names.iter().for_each(|name| place.remove(&Path::new(STEPS).join(name)));
-    place.remove_folder(STEPS);
+    let mut left: Vec<_> = names.iter().filter_map(|name| place.remove(&Path::new(STEPS).join(name)).err()).collect();
+    left.extend(place.remove_folder(STEPS).err());
+    if let Some(error) = left.first() {
+        summary.warnings.push(one_line(&report::chain(error)));
+        write(&place, &summary, &sums)?;
+    }
     Ok((summary, new))
+}
+
+/// The summary and the checksums. Where two collectors have come to work at once, since a file server has lost a lock, one of
+/// them is the last that writes, and all of it is that one's.
+fn write(place: &Place, summary: &Summary, sums: &[Sum]) -> Result<(), PlaceError> {
+    let json = [&serde_json::to_vec_pretty(summary).unwrap_or_default()[..], b"\n"].concat();
+    let summaries = [(SUMMARY_JSON, json), (SUMMARY_TEXT, summary.text().into_bytes())];
+    let ours = summaries.iter().map(|(name, bytes)| hash::of_bytes(name, bytes));
+    let checksums = hash::lines(sums.iter().cloned().chain(ours).collect());
+    let files: Vec<_> = summaries.into_iter().chain([(CHECKSUMS, checksums)]).collect();
+    let is_ours = |(name, bytes): &(&str, Vec<u8>)| place.read(Path::new(name), bytes.len()).as_ref() == Some(bytes);
+    for _ in 0..TOGETHER {
+        match files.iter().try_for_each(|(name, bytes)| place.write(name, bytes)) {
+            Ok(()) if files.iter().all(is_ours) => return Ok(()),
+            Ok(()) => {}
+            Err(error) if error.is_absent() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(PlaceError::Taken { path: place.path.clone() })
 }
 
 /// What the steps have left, and the names of their files; what is still being written has a dot in front.

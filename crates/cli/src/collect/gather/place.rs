@@ -16,6 +16,11 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 /// How the names of files end that are being written.
 const DRAFT: &str = ".draft";
 
+/// Whether a file of this name in the folder is being written.
+pub fn is_draft(name: &[u8]) -> bool {
+    name.starts_with(b".") && name.ends_with(DRAFT.as_bytes())
+}
+
 /// The folder cannot be worked in.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
@@ -43,6 +48,20 @@ pub enum PlaceError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A file in it cannot be removed.
+    #[error("cannot remove {}", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Somebody else writes the same files, again and again.
+    #[error("another process writes its summaries in {}", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder in it cannot be listed.
     #[error("cannot list {}", path.display())]
     List {
@@ -54,6 +73,11 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
+    /// Whether somebody else has tidied up meanwhile.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Whether it is so tomorrow as well.
     pub fn is_for_ever(&self) -> bool {
         match self {
@@ -63,7 +87,7 @@ impl PlaceError {
                 source.kind() == io::ErrorKind::NotFound && queue.is_some_and(|queue| queue.exists())
             }
             Self::Foreign { .. } => true,
-            Self::Write { .. } | Self::List { .. } => false,
+            Self::Write { .. } | Self::Remove { .. } | Self::Taken { .. } | Self::List { .. } => false,
         }
     }
 }
@@ -110,18 +134,21 @@ impl Place {
             fd => fd.map_err(failed)?,
         };
         let mut names = Vec::new();
-        for entry in Dir::new(fd).map_err(failed)?.take(most) {
+        // The folder itself and the one above are there, too.
+        for entry in Dir::new(fd).map_err(failed)?.take(most.saturating_add(2)) {
             let name = entry.map_err(failed)?.file_name().to_bytes().to_vec();
             names.extend(String::from_utf8(name).ok().filter(|name| name != "." && name != ".."));
         }
+        names.truncate(most);
         Ok(names)
     }
 
-    /// Removes what a process that was killed has left half written.
-    pub fn tidy(&self) {
+    /// Removes what a process that was killed has left half written; the first that cannot be removed.
+    pub fn tidy(&self) -> Option<PlaceError> {
         let names = self.names(".", usize::MAX).unwrap_or_default();
-        let drafts = names.iter().filter(|name| name.starts_with('.') && name.ends_with(DRAFT));
-        drafts.for_each(|name| self.remove(Path::new(name)));
+        let drafts = names.iter().filter(|name| is_draft(name.as_bytes()));
+        let failed: Vec<_> = drafts.filter_map(|name| self.remove(Path::new(name)).err()).collect();
+        failed.into_iter().next()
     }
 
     /// Fills a file: whole or not at all.
@@ -131,7 +158,9 @@ impl Place {
         mode: u32,
         content: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), PlaceError> {
-        let draft = format!(".{name}.{}{DRAFT}", std::process::id());
+        // Also another collector's process, on another host, has one of its own.
+        let failed = |source| PlaceError::Write { path: self.path.join(name), source };
+        let draft = format!(".{name}.{:x}{DRAFT}", crate::clock::random().map_err(failed)?);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let write = || {
             let mut file = File::from(openat(&self.fd, &*draft, flags, Mode::from_raw_mode(mode))?);
@@ -141,8 +170,8 @@ impl Place {
             Ok(renameat(&self.fd, &*draft, &self.fd, name)?)
         };
         write().map_err(|source: io::Error| {
-            self.remove(Path::new(&draft));
-            PlaceError::Write { path: self.path.join(name), source }
+            let _ = self.remove(Path::new(&draft));
+            failed(source)
         })
     }
 
@@ -152,12 +181,19 @@ impl Place {
     }
 
     /// Removes a file; there may be none.
-    pub fn remove(&self, name: &Path) {
-        let _ = unlinkat(&self.fd, name.as_os_str().as_bytes(), AtFlags::empty());
+    pub fn remove(&self, name: &Path) -> Result<(), PlaceError> {
+        self.gone(name, AtFlags::empty())
     }
 
-    /// Removes an empty folder.
-    pub fn remove_folder(&self, name: &str) {
-        let _ = unlinkat(&self.fd, name, AtFlags::REMOVEDIR);
+    /// Removes a folder, unless there is something in it.
+    pub fn remove_folder(&self, name: &str) -> Result<(), PlaceError> {
+        self.gone(Path::new(name), AtFlags::REMOVEDIR)
+    }
+
+    fn gone(&self, name: &Path, flags: AtFlags) -> Result<(), PlaceError> {
+        match unlinkat(&self.fd, name.as_os_str().as_bytes(), flags) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            Err(error) => Err(PlaceError::Remove { path: self.path.join(name), source: error.into() }),
+        }
     }
 }

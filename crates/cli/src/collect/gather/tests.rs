@@ -117,3 +117,115 @@ fn a_folder_that_is_away_or_full_is_an_error() {
     let names = std::fs::read_dir(results.0.path().join("7")).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_string_lossy().ends_with(".draft")));
 }
+
+#[test]
+fn two_at_once_leave_what_one_of_them_has_written() {
+    let results = Results::new();
+    results.put("7/outputs/x", "x");
+    for round in 0..30_i64 {
+        let record = Record { step: round.to_string(), ..Record::default() };
+        results.put("7/.steps/0.7.1.0.json", &serde_json::to_string(&record).unwrap());
+        std::thread::scope(|scope| {
+            let one = |now| {
+                let order = Order { now: 2 * round + now, ..results.order() };
+                // One that was in the other's way is tried again.
+                move || until_done(&order)
+            };
+            let both = [scope.spawn(one(0)), scope.spawn(one(1))];
+            both.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+        assert!(results.verifies(), "{}", results.read(CHECKSUMS));
+        let summary: Summary = serde_json::from_str(&results.read(SUMMARY_JSON)).unwrap();
+        assert!(summary.steps.iter().any(|step| step.step == round.to_string()), "{:?}", summary.steps);
+        std::fs::create_dir_all(results.0.path().join("7/.steps")).unwrap();
+    }
+}
+
+fn until_done(order: &Order) {
+    let mut last = None;
+    for _ in 0..100 {
+        match gathered(order) {
+            Ok(_) => return,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("{last:?}");
+}
+
+#[test]
+fn no_name_makes_a_line_of_its_own() {
+    let results = Results::new();
+    let forged = "x\nState        COMPLETED\u{1b}[2J";
+    let mut order = results.order();
+    order.job.name = slurm_k8s_core::message::one_line(forged);
+    order.job.state = "FAILED".into();
+    order.job.stdout = Some(results.0.path().join(forged));
+    let refusal = step::Refusal { code: 122, message: forged.into() };
+    let record = Record {
+        step: forged.into(),
+        node: forged.into(),
+        image: forged.into(),
+        image_id: Some(forged.into()),
+        notices: vec![forged.into()],
+        refusal: Some(refusal),
+        ..Record::default()
+    };
+    results.put("7/.steps/0.7.1.0.json", &serde_json::to_string(&record).unwrap());
+    results.put(&format!("7/outputs/{forged}"), "x");
+    gathered(&order).unwrap();
+    let text = results.read(SUMMARY_TEXT);
+    assert_eq!(text.lines().filter(|line| line.starts_with("State")).count(), 1, "{text}");
+    assert!(!text.contains('\u{1b}') && text.lines().any(|line| line.starts_with("Warning")), "{text}");
+    assert!(results.verifies() && !results.read(CHECKSUMS).lines().any(|line| line.starts_with("State")));
+}
+
+#[test]
+fn what_has_no_end_is_cut_or_passed_over() {
+    let results = Results::new();
+    // More records than are read, links in a circle, a path that is too long for any call, and a file that grows.
+    for number in 0..RECORDS + 5 {
+        results.put(&format!("7/.steps/0.7.{number}.0.json"), "{}");
+    }
+    symlink("..", results.0.path().join("7/outputs/deep/circle")).unwrap();
+    let mut deep = rustix::fs::open(results.0.path().join("7/outputs"), rustix::fs::OFlags::PATH, 0.into()).unwrap();
+    let name = "d".repeat(200);
+    for _ in 0..30 {
+        rustix::fs::mkdirat(&deep, &*name, 0o755.into()).unwrap();
+        deep = rustix::fs::openat(&deep, &*name, rustix::fs::OFlags::PATH, 0.into()).unwrap();
+    }
+    let path = results.0.path().join("7/outputs/grows");
+    std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(b"more").unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let summary = gathered(&results.order());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        summary
+    });
+    let warnings = summary.unwrap().warnings;
+    for part in ["it has more than 20000 steps", "grows has no checksum: it is still being written", "cannot be read: "]
+    {
+        assert!(warnings.iter().any(|text| text.contains(part)), "{part}: {warnings:?}");
+    }
+    assert!(results.verifies());
+    // Of the endless names none is in the summary, which stays short.
+    assert!(results.read(SUMMARY_JSON).len() < 32 << 20);
+}
+
+#[test]
+fn what_cannot_be_removed_is_told() {
+    let results = Results::new();
+    // In the place of a file a folder, which nothing but rmdir removes.
+    std::fs::create_dir(results.0.path().join("7/.old.draft")).unwrap();
+    let warnings = gathered(&results.order()).unwrap().warnings;
+    assert!(
+        warnings.iter().any(|text| text.starts_with("cannot remove ") && text.contains(".old.draft")),
+        "{warnings:?}"
+    );
+}

@@ -34,9 +34,10 @@ pub struct Look {
 
 /// Looks. `busy` are left out; `asked` were unknown a moment ago.
 pub async fn look(work: &Work, busy: Vec<Key>, asked: Vec<Key>) -> Result<Look, WorkError> {
-    let entries = work.on_disk(crate::collect::queue::Queue::entries).await?;
+    let (entries, trouble) = work.on_disk(crate::collect::queue::Queue::entries).await?;
     let names = entries.iter().map(Entry::key).collect();
-    let mut look = Look { names, ready: Vec::new(), unknown: Vec::new(), trouble: None };
+    let trouble = trouble.map(WorkError::from);
+    let mut look = Look { names, ready: Vec::new(), unknown: Vec::new(), trouble };
     let (busy, asked) = (BTreeSet::from_iter(busy), BTreeSet::from_iter(asked));
     let mut seen = BTreeSet::new();
     // Of two names of one job the second has its turn when the first is gone.

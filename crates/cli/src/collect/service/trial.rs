@@ -62,6 +62,11 @@ impl Trials {
         Failed { since, is_news: trial.failures == 1 || trial.failures.is_multiple_of(10) }
     }
 
+    /// Nothing more is done for it, but its name is still there; whether that is new.
+    pub fn give_up(&mut self, key: &Key) -> bool {
+        self.0.get_mut(key).is_some_and(|trial| !std::mem::replace(&mut trial.memory.given_up, true))
+    }
+
     /// Nobody knows the job; whether that has been so for long enough.
     pub fn unknown(&mut self, key: &Key) -> bool {
         let now = Instant::now();
@@ -81,6 +86,11 @@ impl Trials {
         let now = Instant::now();
         let rests = move |trial: &Trial| trial.running || trial.next.is_some_and(|next| next > now);
         self.0.iter().filter(move |(_, trial)| rests(trial)).map(|(key, _)| key.clone())
+    }
+
+    /// Jobs that have ended and are in work, or were and will be again.
+    pub fn begun(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter().filter(|(_, trial)| trial.running || trial.failures > 0).map(|(key, _)| key)
     }
 
     /// Whether it is in work.
@@ -116,8 +126,23 @@ mod tests {
         assert!(trials.is_running(&key) && trials.running_of(1000) == 1 && trials.running_of(1) == 0);
         assert!(trials.fail(&key, memory).is_news && !trials.fail(&key, Memory::default()).is_news);
         assert!(trials.any_failed() && trials.resting().eq([key.clone()]) && !trials.is_running(&key));
+        assert!(trials.begun().eq([&key]));
         trials.keep(&BTreeSet::new());
         assert!(!trials.any_failed());
+    }
+
+    #[test]
+    fn it_is_given_up_once() {
+        let mut trials = Trials::default();
+        let key = ("7".to_owned(), 1000);
+        let memory = trials.begin(&key);
+        let _ = trials.fail(&key, memory);
+        assert!(trials.give_up(&key));
+        // Its name could not be removed, so there is another attempt.
+        let memory = trials.begin(&key);
+        assert!(memory.given_up);
+        let _ = trials.fail(&key, memory);
+        assert!(!trials.give_up(&key));
     }
 
     #[test]
@@ -126,6 +151,6 @@ mod tests {
         let key = ("7".to_owned(), 1000);
         assert!(!trials.unknown(&key));
         assert_eq!(trials.asked(), [key]);
-        assert_eq!(trials.resting().count(), 0);
+        assert_eq!((trials.resting().count(), trials.begun().count()), (0, 0));
     }
 }

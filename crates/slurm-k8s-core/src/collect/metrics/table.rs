@@ -64,7 +64,7 @@ pub const METRICS: &[Metric<Figures>] = &[
     Metric {
         name: "collect_waiting_jobs",
         kind: Kind::Gauge,
-        help: "Jobs that run or are to be collected.",
+        help: "Jobs that have ended and are not collected yet.",
         label: None,
         value: |figures| Value::One(figures.waiting),
     },
