@@ -11,7 +11,8 @@ use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::option::{Batch, Io, JobOptions};
 use slurm_k8s_core::{option, profile, script};
 use slurm_k8s_engine::results::Place;
-use slurm_k8s_engine::{Refusal, Scope, Session, Step, proctrack};
+use slurm_k8s_engine::slurm_conf::SlurmConf;
+use slurm_k8s_engine::{Refusal, Scope, Session, Step};
 use slurm_spank::SpankHandle;
 
 use crate::{argv, node, options, report, results, spool};
@@ -173,6 +174,7 @@ fn describe(
         template,
         cores: cores.ok().and_then(|list| u64::try_from(gres::numbers(list).len()).ok()).filter(|count| *count > 0),
         memory_bytes: mib.ok().filter(|mib| *mib > 0).map(|mib| mib << 20),
+        kill_wait: SlurmConf::read(&slurm_conf()).kill_wait(),
         script,
         results,
     })
@@ -204,7 +206,7 @@ fn scope(config: &Config) -> Scope {
     match config.signal.scope {
         SignalScope::Task => Scope::Task,
         SignalScope::Tree => Scope::Tree,
-        SignalScope::Auto => proctrack::scope(&slurm_conf()),
+        SignalScope::Auto => SlurmConf::read(&slurm_conf()).scope(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::command::{self, CommandError};
 use crate::daemon::{Daemon, DaemonError};
 use crate::host::keeper::KeeperError;
 use crate::host::{CTL, Host, NODE1};
+use crate::image::relay::{self, RelayError};
 use crate::kubernetes::api_fault::{self, ApiFaultError};
 use crate::network::{self, NetworkError};
 use crate::site::{self, Site, SiteError};
@@ -21,13 +22,15 @@ const PULLED: &str =
     "$(sed -n 's/^root = \"\\(.*\\)\"/\\1/p' /etc/containerd/config.toml)/io.containerd.content.v1.content/ingest";
 /// Where each Pod has the folder of its logs.
 const LOGS: &str = "/var/log/pods";
+/// How long the certificate of the fault `credentials` is good: a job begins meanwhile.
+const LIFE: Duration = Duration::from_secs(25);
 
 /// Why there is no fault, or no end of it.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     /// No fault has this name.
     #[error(
-        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, reboot, disk, disk-images, disk-logs, api-slow, api-error=CODE[:VERB], api-cut[=VERB]"
+        "there is no fault {name}; there are: apiserver, registry, slurmctld, and with @HOST kubelet, containerd, slurmd, network, reboot, disk, disk-images, disk-logs, registry-slow, credentials, api-slow, api-error=CODE[:VERB], api-cut[=VERB], api-silent[=VERB]"
     )]
     Unknown {
         /// The name.
@@ -59,6 +62,9 @@ pub enum FaultError {
     /// Kubernetes did not come back.
     #[error(transparent)]
     Late(#[from] wait::WaitError<Infallible>),
+    /// The slow way to the registry.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The proxy in front of the API server.
     #[error(transparent)]
     Api(#[from] ApiFaultError),
@@ -84,6 +90,10 @@ enum Fault {
     Network,
     Reboot,
     Disk,
+    /// Layers come slowly.
+    SlowRegistry,
+    /// The plugin's certificate ends in [`LIFE`].
+    Credentials,
     /// A folder, in the shell's words, on a file system that takes nothing more.
     Full(&'static str),
 }
@@ -101,6 +111,8 @@ impl Fault {
             "network" => Ok(Self::Network),
             "reboot" => Ok(Self::Reboot),
             "disk" => Ok(Self::Disk),
+            "registry-slow" => Ok(Self::SlowRegistry),
+            "credentials" => Ok(Self::Credentials),
             "disk-images" => Ok(Self::Full(PULLED)),
             "disk-logs" => Ok(Self::Full(LOGS)),
             other => Err(FaultError::Unknown { name: other.to_owned() }),
@@ -114,6 +126,8 @@ impl Fault {
             Self::Network => ("network", NODE1, |_| true),
             Self::Reboot => ("reboot", NODE1, Host::is_node),
             Self::Disk | Self::Full(_) => ("disk", NODE1, Host::is_node),
+            Self::SlowRegistry => ("a pull", NODE1, Host::is_node),
+            Self::Credentials => ("the plugin of a node", NODE1, Host::is_node),
         };
         let Some(name) = wish else { return Ok(default) };
         let no_host = || FaultError::NoHost { name: name.to_owned(), fault };
@@ -162,6 +176,22 @@ pub fn run(wish: &str, start: bool) -> Result<(), FaultError> {
         Fault::Reboot => {
             host.kill_all(Duration::from_secs(15))?;
             println!("{} is off", host.name);
+        }
+        Fault::SlowRegistry => {
+            if start {
+                relay::start(host)?;
+            } else {
+                relay::stop(host)?;
+            }
+            println!("{} pulls {}", host.name, if start { "slowly" } else { "as ever" });
+        }
+        Fault::Credentials if start => {
+            api_fault::shorten_credentials(host, LIFE)?;
+            println!("the certificate of the plugin on {} is good for {} s", host.name, LIFE.as_secs());
+        }
+        Fault::Credentials => {
+            api_fault::renew_credentials(host)?;
+            println!("the plugin on {} has a new certificate", host.name);
         }
         Fault::Full(path) if start => {
             let line = format!("mount --types=tmpfs --options=size=4k,nr_inodes=1 tmpfs {path}");

@@ -89,12 +89,12 @@ enum Action {
     System { slurm: String },
     /// Break something on purpose
     Fault {
-        /// apiserver, kubelet, containerd, registry, slurmd, slurmctld, network, disk, api-slow, api-error=CODE or
-        /// api-cut; @HOST chooses the host
+        /// apiserver, kubelet, containerd, registry, slurmd, slurmctld, network, disk, registry-slow, credentials,
+        /// api-slow, api-error=CODE, api-cut or api-silent; @HOST chooses the host
         ///
-        /// The last three are the API server as the plugin finds it, on all nodes without @HOST: each answer is
+        /// The last four are the API server as the plugin finds it, on all nodes without @HOST: each answer is
         /// 3 seconds late (api-slow=MS: so many milliseconds; 0: it only stands in the way), is an error, or does not
-        /// come and the connection is closed. To start one while another is on changes at once what is asked. To stop
+        /// come and the connection is closed, or stays open. To start one while another is on changes at once what is asked. To stop
         /// one ends them all; jobs that began meanwhile lose the API server, so let them end with api-slow=0 first.
         name: String,
         /// Begin or end it
@@ -106,6 +106,9 @@ enum Action {
     /// Stand in front of the API server
     #[command(hide = true)]
     ApiProxy,
+    /// Be a slow way to the registry
+    #[command(hide = true)]
+    RegistryRelay,
     /// Hold a host's namespaces
     #[command(hide = true)]
     Keeper { name: String, system: Option<std::path::PathBuf> },
@@ -162,6 +165,7 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn Error>> {
             left.is_empty()
         }
         Action::ApiProxy => match api_proxy::run()? {},
+        Action::RegistryRelay => match image::relay::run()? {},
         Action::Keeper { name, system } => match host::keeper::run(&name, system.as_deref())? {},
     };
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,7 +1,9 @@
 //! Processes that outlive this program: found again by id and start time, ended with a deadline.
 
+use crate::paths;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A process that some run of the testbed started. The start time tells it from a later one with the same id.
@@ -76,4 +78,25 @@ pub fn close_inherited() {
     let numbers: Vec<i32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     // The folder's own is among them, and already closed.
     numbers.into_iter().filter(|number| *number > 2).for_each(|number| drop(slurm_k8s_posix::inherited(number)));
+}
+
+/// Where [`copy_of_this`] puts it.
+pub fn path_of_copy() -> PathBuf {
+    paths::state("bin").join("testbed")
+}
+
+/// A copy of this program, for daemons: cargo may replace or remove the program's own file while they run, or before
+/// that. An error comes with the path.
+pub fn copy_of_this() -> Result<PathBuf, (PathBuf, std::io::Error)> {
+    let path = path_of_copy();
+    let copy = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let new = path.with_extension("new");
+        std::fs::copy("/proc/self/exe", &new)?;
+        std::fs::rename(new, &path)
+    };
+    copy().map_err(|source| (path.clone(), source))?;
+    Ok(path)
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::{At, testbed};
+use crate::{At, CTL, testbed};
 
 static ALONE: RwLock<()> = RwLock::new(());
 
@@ -95,5 +95,26 @@ impl Changed {
 impl Drop for Changed {
     fn drop(&mut self) {
         let _ = self.0.run(&["mv", &format!("{}.good", self.1), &self.1]);
+    }
+}
+
+/// A slurm.conf of slurmctld's that says something else, for as long as it lives.
+#[must_use]
+#[derive(Debug)]
+pub struct SlurmConf(Option<Changed>);
+
+impl SlurmConf {
+    /// Changes it, and lets Slurm read it.
+    pub fn edit(change: impl FnOnce(String) -> String) -> Self {
+        let this = Self(Some(Changed::edit(CTL, "/etc/slurm/slurm.conf", change)));
+        let _ = CTL.run(&["scontrol", "reconfigure"]).ok();
+        this
+    }
+}
+
+impl Drop for SlurmConf {
+    fn drop(&mut self) {
+        drop(self.0.take());
+        let _ = CTL.run(&["scontrol", "reconfigure"]);
     }
 }

@@ -16,7 +16,7 @@ pub mod submit;
 pub mod support;
 pub mod watch;
 
-pub use broken::{Away, Changed, Fault, alone, together};
+pub use broken::{Away, Changed, Fault, SlurmConf, alone, together};
 pub use job::Job;
 
 use std::io::Write as _;
@@ -239,6 +239,15 @@ pub fn no_pod_of(job: &str) {
         let left = ROOT.run(&["kubectl", "get", "pods", "-A", "-l", &label, "-o", "name"]).ok().text();
         left.is_empty().then_some(()).ok_or(left)
     });
+}
+
+/// What a job has on a node beside its processes: run folders, grants, mounts.
+#[must_use]
+pub fn left_on(node: At, job: &str) -> Vec<String> {
+    let script = "cd /run/slurm-k8s; ls -d pods/* mounts/* grants/*/* 2>/dev/null; grep -o '/run/slurm-k8s/mounts[^ ]*' /proc/mounts";
+    let text = node.run(&["sh", "-c", script]).text();
+    let sign = format!("/slurm-job-{job}-");
+    text.lines().filter(|line| line.contains(&sign)).map(str::to_owned).collect()
 }
 
 /// Fails the test if a node is not ready for jobs.

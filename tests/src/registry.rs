@@ -71,3 +71,28 @@ pub fn copy_of_busybox(name: &str) -> String {
     put_manifest(name, &now.to_string(), MANIFEST, &manifest.to_string());
     format!("{}/{name}:{now}", REGISTRY.trim_start_matches("http://"))
 }
+
+/// Puts an image that can be pulled and not unpacked: a layer of so many bytes, other ones each time. Gives its full
+/// reference.
+#[must_use]
+pub fn image_of_bytes(name: &str, count: usize) -> String {
+    let layer = CTL.run(&["head", &format!("--bytes={count}"), "/dev/urandom"]).ok().stdout;
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
+    });
+    let config = config.to_string().into_bytes();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": put_blob(name, &config), "size": config.len(),
+        },
+        "layers": [{
+            "mediaType": "application/vnd.oci.image.layer.v1.tar",
+            "digest": put_blob(name, &layer), "size": layer.len(),
+        }],
+    });
+    put_manifest(name, "1", MANIFEST, &manifest.to_string());
+    format!("{}/{name}:1", REGISTRY.trim_start_matches("http://"))
+}

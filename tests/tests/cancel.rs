@@ -1,7 +1,10 @@
 //! A job can be cancelled in every phase of its Pod; each time it is gone soon, and nothing of it comes later.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, Changed, Fault, NODE2, accounting, alone, in_image, no_pod_of, nodes_are_up, until};
+use e2e::process::no_process_of;
+use e2e::{
+    ALICE, Changed, Fault, NODE2, ROOT, accounting, alone, in_image, left_on, no_pod_of, nodes_are_up, registry, until,
+};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 
@@ -26,7 +29,14 @@ fn cancelled(job: &str) {
         left.is_empty().then_some(()).ok_or(left)
     });
     let states = accounting(job);
-    assert!(states.contains("CANCELLED"), "{states}");
+    assert!(states.starts_with(&format!("{job}|CANCELLED by ")), "{states}");
+}
+
+fn nothing_is_left(job: &str) {
+    no_pod_of(job);
+    no_process_of(job);
+    assert_eq!(left_on(NODE2, job), Vec::<String>::new());
+    nodes_are_up();
 }
 
 #[test]
@@ -54,6 +64,45 @@ fn while_its_image_is_pulled() {
     cancelled(&job);
     no_pod_of(&job);
     nodes_are_up();
+}
+
+/// A layer that comes for minutes: the job is gone long before.
+#[test]
+fn while_a_layer_of_its_image_comes_slowly() {
+    let _alone = alone();
+    let image = format!("--k8s-image={}", registry::image_of_bytes("cancel-slow", 8 << 20));
+    let _fault = Fault::start("registry-slow@node2");
+    let job = submit(&[&image]);
+    let ingest = "cat $(sed -n 's/^root = \"\\(.*\\)\"/\\1/p' /etc/containerd/config.toml)/io.containerd.content.v1.content/ingest/*/data | wc -c";
+    until("a part of the layer is there", || {
+        let count = NODE2.run(&["sh", "-c", ingest]).text();
+        count.parse().is_ok_and(|count: usize| count > 100_000).then_some(()).ok_or(count)
+    });
+    cancelled(&job);
+    nothing_is_left(&job);
+    // The pull goes on, and keeps nobody.
+    let _ = ALICE.run(&["srun", "-Q", "-w", "node2", "--exclusive", &in_image("busybox"), "true"]).ok();
+}
+
+#[test]
+fn while_its_pod_waits_for_the_kubelet() {
+    let _alone = alone();
+    let job = {
+        let _fault = Fault::start("kubelet@node2");
+        let job = submit(&[&in_image("busybox")]);
+        until_phase(&job, "posted");
+        until("the Pod is there", || {
+            let argv = ["kubectl", "-n", "slurm-jobs", "get", "pod", "-o", "jsonpath={.status.phase}"];
+            let phase = ROOT.run(&[&argv[..], &[&format!("slurm-job-{job}")]].concat()).text();
+            (phase == "Pending").then_some(()).ok_or(phase)
+        });
+        cancelled(&job);
+        nothing_is_left(&job);
+        job
+    };
+    // The kubelet is back: it starts nothing of it.
+    let _ = ALICE.run(&["srun", "-Q", "-w", "node2", "--exclusive", &in_image("busybox"), "true"]).ok();
+    nothing_is_left(&job);
 }
 
 #[test]

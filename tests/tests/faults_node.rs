@@ -1,10 +1,10 @@
 //! What fails on a compute node: its kubelet, its containerd, its disk, its network.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::process::no_process_of;
+use e2e::process::{Process, agent, no_process_of, processes};
 use e2e::{
-    ALICE, Changed, Fault, Job, NODE1, NODE2, ROOT, alone, in_image, kubelets_follow, no_pod_of, nodes_are_up,
-    registry, until,
+    ALICE, Changed, Fault, Job, NODE1, NODE2, ROOT, SlurmConf, alone, in_image, kubelets_follow, left_on, no_pod_of,
+    nodes_are_up, registry, start_again, until,
 };
 
 #[test]
@@ -140,6 +140,45 @@ fn a_node_is_rebooted() {
     assert!(!left.text().contains("slurm-job-"), "{}", left.text());
     nodes_are_up();
     other.ends_whole();
+}
+
+/// Slurm runs the job elsewhere. Nobody reaches the processes of its first run, until the node is back.
+#[test]
+fn a_node_that_slurm_gave_up_comes_back_and_ends_what_runs_elsewhere_by_now() {
+    let _alone = alone();
+    let _conf = SlurmConf::edit(|text| text.replace("SlurmdTimeout=60", "SlurmdTimeout=10"));
+    let job = Job::submit("node1", &["--requeue"]).running();
+    let mut first_run = [processes(&job.id), vec![agent(&job.id)]].concat();
+    // The script starts one after the other.
+    first_run.retain(|process| process.name != "sleep");
+    {
+        let _fault = Fault::start("network@node1");
+        until("Slurm gives the node up", || {
+            let argv = ["sacct", "-n", "-P", "-X", "-D", "-j", &job.id, "--format=State"];
+            let states = ROOT.run(&argv).ok().text();
+            states.contains("NODE_FAIL").then_some(()).ok_or(states)
+        });
+        // Where there is room.
+        let _ = ROOT.run(&["scontrol", "update", &format!("JobId={}", job.id), "ReqNodeList="]).ok();
+        start_again(&job.id);
+        until("the job runs elsewhere", || {
+            let state = ROOT.run(&["squeue", "-h", "-o", "%T %N", "-j", &job.id]).text();
+            (state == "RUNNING node2").then_some(()).ok_or(state)
+        });
+        assert!(first_run.iter().all(Process::lives), "{first_run:?}");
+    }
+    until("nothing of the first run is left", || {
+        let left: Vec<_> = first_run.iter().filter(|process| process.lives()).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    job.release();
+    job.has_written_all();
+    job.ended("FAILED|7:0");
+    until("the node has nothing of it", || {
+        let left = left_on(NODE1, &job.id);
+        if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
+    });
+    kubelets_follow();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use e2e::process::{agent, no_process_of};
-use e2e::{ALICE, Job, NODE1, ROOT, alone, api_log, image, no_pod_of, registry, until};
+use e2e::{ALICE, Changed, Job, NODE1, ROOT, alone, api_log, image, no_pod_of, registry, until};
 use serde_json::{Value, json};
 
 #[test]
@@ -36,6 +36,26 @@ fn a_job_that_ends_well_when_its_pod_is_deleted_keeps_its_own_status() {
     job.ended("COMPLETED|0:0");
     assert_eq!(job.output(), b"begin\ncheckpoint\n");
     assert!(job.errors().contains(&format!("spank-k8s: the Pod {pod} was deleted in Kubernetes")), "{}", job.errors());
+}
+
+#[test]
+fn who_deletes_a_pod_gives_it_the_time_that_slurm_gives_its_jobs() {
+    let _alone = alone();
+    // A job that nothing but SIGKILL ends.
+    let script = "#!/bin/bash\ntrap '' TERM\necho begin\nwhile :; do sleep 0.1; done\n";
+    for (line, grace) in [("", "30"), ("KillWait=2", "2")] {
+        let other = |text: String| text.replace("KillWait=5", line);
+        let _changed = Changed::edit(NODE1, "/etc/slurm/slurm.conf", other);
+        let job = Job::of("node1", &[], script).running();
+        let pod = format!("slurm-job-{}", job.id);
+        let kubectl = ["kubectl", "-n", "slurm-jobs"];
+        let field = ["-o", "jsonpath={.spec.terminationGracePeriodSeconds}"];
+        assert_eq!(ROOT.run(&[&kubectl[..], &["get", "pod", &pod], &field].concat()).ok().text(), grace);
+        if !line.is_empty() {
+            let _ = ROOT.run(&[&kubectl[..], &["delete", "pod", "--wait=false", &pod]].concat()).ok();
+            job.failed(125, &format!("the Pod {pod} was deleted in Kubernetes"));
+        }
+    }
 }
 
 /// Puts `name` into the testbed's registry: busybox for another architecture only, or with half a layer.

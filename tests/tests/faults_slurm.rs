@@ -1,10 +1,10 @@
 //! What becomes of a Pod when a part of Slurm fails, and what Slurm does with a job that Kubernetes failed.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::process::{agent, no_process_of, processes};
+use e2e::process::{agent, no_process_of, processes, shim};
 use e2e::{
-    ALICE, CTL, Changed, Fault, Job, NODE1, NODE2, ROOT, accounting, alone, in_image, no_pod_of, nodes_are_up, scratch,
-    start_again, until,
+    ALICE, At, Changed, Fault, Job, NODE1, NODE2, ROOT, SlurmConf, accounting, alone, in_image, left_on, no_pod_of,
+    nodes_are_up, scratch, start_again, until,
 };
 
 #[test]
@@ -21,12 +21,6 @@ fn slurmd_and_slurmctld_are_restarted_and_running_jobs_live_on() {
     [&ending, &here, &there].into_iter().for_each(Job::ends_whole);
 }
 
-/// What slurmstepd has on the node for its Pods: run folders, grants, mounts.
-fn left_on_node1() -> String {
-    let script = "cd /run/slurm-k8s; ls -d pods/* mounts/* grants/*/* 2>/dev/null; grep -o '/run/slurm-k8s/mounts[^ ]*' /proc/mounts";
-    NODE1.run(&["sh", "-c", script]).text()
-}
-
 #[test]
 fn what_a_killed_slurmstepd_leaves_the_next_step_of_the_node_removes() {
     let _alone = alone();
@@ -37,35 +31,75 @@ fn what_a_killed_slurmstepd_leaves_the_next_step_of_the_node_removes() {
     let agent = agent(&killed.id);
     agent.signal("-STOP");
     let _ = NODE1.run(&["pkill", "-KILL", "-f", &format!("^slurmstepd: \\[{}\\.", killed.id)]).ok();
-    let of =
-        |job: &Job| left_on_node1().lines().filter(|line| line.contains(&format!("/slurm-job-{}-", job.id))).count();
+    let of = |job: &Job| left_on(NODE1, &job.id);
     until("slurmstepd is dead", || {
         let ran = NODE1.run(&["pgrep", "-f", &format!("^slurmstepd: \\[{}\\.", killed.id)]);
         (ran.code == Some(1)).then_some(()).ok_or_else(|| ran.text())
     });
     // Its folder, the folder of its mounts, and the mount.
-    assert_eq!((of(&killed), of(&bystander)), (3, 3), "{}", left_on_node1());
+    assert_eq!((of(&killed).len(), of(&bystander).len()), (3, 3), "{:?}", of(&killed));
     let _ = ROOT.run(&["scancel", &killed.id]);
     let _ = ALICE.run(&["srun", "-n1", "--mem=100M", "-w", "node1", &in_image("busybox"), "true"]).ok();
-    assert_eq!((of(&killed), of(&bystander)), (0, 3), "{}", left_on_node1());
+    assert_eq!((of(&killed).len(), of(&bystander).len()), (0, 3), "{:?}", of(&killed));
     assert!(!agent.lives(), "{agent:?}");
     no_process_of(&killed.id);
     let log = NODE1.run(&["grep", "\"phase\":\"swept\"", "/var/log/slurm-k8s/engine.log"]).text();
     assert!(log.contains(&format!("\"left\":\"slurm-job-{}-", killed.id)), "{log}");
     bystander.ends_whole();
-    assert_eq!(of(&bystander), 0, "{}", left_on_node1());
+    assert!(of(&bystander).is_empty(), "{:?}", of(&bystander));
     assert!(ALICE.run(&["ls", "-d", &source]).ok().text() == source);
     no_pod_of(&killed.id);
     nodes_are_up();
 }
 
-/// slurmctld reads its configuration again when this goes.
-struct Reconfigure;
+/// sacct's lines without the ids.
+fn states(job: &str) -> Vec<String> {
+    let all = accounting(job);
+    all.lines().map(|line| line.split_once('|').map_or(line, |(_, rest)| rest).to_owned()).collect()
+}
 
-impl Drop for Reconfigure {
-    fn drop(&mut self) {
-        let _ = CTL.run(&["scontrol", "reconfigure"]);
+fn kill_slurmstepd(node: At, job: &str) {
+    let _ = node.run(&["pkill", "-KILL", "-f", &format!("^slurmstepd: \\[{job}\\.")]).ok();
+}
+
+/// Beside plain jobs, whose task or slurmstepd is killed as well.
+#[test]
+fn of_what_is_killed_nothing_is_left_and_slurm_says_of_it_what_it_says_of_plain_jobs() {
+    let _alone = alone();
+    let mounts = format!("--k8s-mounts={}:/data", scratch("source"));
+    let script = "#!/bin/bash\nsleep 4646 & wait\n";
+    let submit = |node: &str, options: &[&str]| {
+        let argv = ["sbatch", "--parsable", "--no-requeue", "--mem=100M", "-n1", "--output=/dev/null", "-w", node];
+        ALICE.run_with(&[&argv[..], options].concat(), script.as_bytes()).ok().text()
+    };
+    for (node, host, task) in [("node1", NODE1, true), ("node2", NODE2, false)] {
+        let jobs = [submit(node, &[]), submit(node, &[&in_image("userland"), &mounts])];
+        for job in &jobs {
+            until("the script runs", || {
+                let found = processes(job);
+                found.iter().any(|process| process.name == "sleep").then_some(()).ok_or_else(|| format!("{found:?}"))
+            });
+            // Of the plain job, bash comes before what it has started.
+            let first = processes(job).into_iter().find(|process| process.name != "sleep").unwrap();
+            if task { if job == &jobs[1] { shim(job) } else { first }.kill() } else { kill_slurmstepd(host, job) }
+        }
+        let [plain, pod] = &jobs;
+        no_process_of(pod);
+        until("Slurm knows that they have ended", || {
+            // slurmctld asks the nodes what runs there; a batch job has BatchStartTimeout to be seen.
+            let _ = ROOT.run(&["scontrol", "reconfigure"]);
+            let left = ROOT.run(&["squeue", "-h", "-j", &jobs.join(","), "-o", "%i %T"]).text();
+            left.is_empty().then_some(()).ok_or(left)
+        });
+        assert_eq!(states(pod), states(plain), "task: {task}");
+        // All of the node is free, and what slurmstepd has left goes with the next step.
+        let _ = ALICE.run(&["srun", "-Q", "--exclusive", "-w", node, &in_image("busybox"), "true"]).ok();
+        assert_eq!(left_on(host, pod), Vec::<String>::new());
+        no_pod_of(pod);
+        // Nobody is there to end these.
+        processes(plain).iter().for_each(e2e::process::Process::kill);
     }
+    nodes_are_up();
 }
 
 /// A quota of the namespace of all jobs, for as long as it lives.
@@ -104,9 +138,7 @@ fn by_slurms_own_config_a_job_that_kubernetes_failed_is_requeued() {
         ALICE.run_with(&[&argv[..], options].concat(), script.as_bytes()).ok().text()
     };
     let state = |job: &str| ROOT.run(&["squeue", "-h", "-o", "%T %r", "-j", job]).text();
-    let reconfigure = Reconfigure;
-    let changed = Changed::edit(CTL, "/etc/slurm/slurm.conf", |text| text + policy);
-    let _ = CTL.run(&["scontrol", "reconfigure"]).ok();
+    let conf = SlurmConf::edit(|text| text + policy);
     let (requeued, lost);
     {
         let _timeout =
@@ -149,7 +181,7 @@ fn by_slurms_own_config_a_job_that_kubernetes_failed_is_requeued() {
         state.starts_with("SPECIAL_EXIT").then_some(()).ok_or(state)
     });
     let _ = ROOT.run(&["scancel", &lost]).ok();
-    drop((changed, reconfigure));
+    drop(conf);
     [&requeued, &lost].into_iter().for_each(|job| no_pod_of(job));
     nodes_are_up();
 }

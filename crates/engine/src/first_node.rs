@@ -1,6 +1,7 @@
 //! Where the tasks of a step on several nodes meet: the address of the Pod on the step's first node.
 //!
-//! Only the other nodes ask, only when a task needs it, with one list and one watch. The Pod is found by its labels, since an
+//! Only the other nodes ask, only when a task needs it, with one list and one watch; again, if the watch breaks or is silent
+//! for long. The Pod is found by its labels, since an
 //! earlier Pod may have its name. It can be gone before anybody asks: a short command on the first node does not wait
 //! for the others. Nobody can meet there any more, then.
 
@@ -13,15 +14,15 @@ use slurm_k8s_agent::link::message::{Address, Meeting, Message, Refusal, Start};
 use slurm_k8s_core::message::refuse;
 use slurm_k8s_core::rendezvous::MASTER_ADDR;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use crate::api::Pods;
+use crate::api::{ApiError, Pods};
 use crate::create::Created;
+use crate::observe::SILENCE_AT_START;
+use crate::pause::Pause;
 
-/// The first pause before it is looked again: a watch broke, or the Pod is not there.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The longest.
-const LONG: Duration = Duration::from_secs(10);
+/// How long it is watched at first whether the Pod appears, before it is asked whether it was there. Longer each time.
+const ATTENTION: Duration = Duration::from_secs(1);
 /// How much earlier than here a step can have begun on its first node, and still be this one.
 const EARLIER: Duration = Duration::from_mins(2);
 
@@ -88,12 +89,22 @@ pub struct Sought {
 }
 
 /// Looks for the address; none if that Pod has ended without one.
-pub async fn find(pods: &Pods, sought: &Sought, patience: Duration) -> Result<Option<String>, Refusal> {
-    match timeout(patience, look(pods, sought)).await {
-        Ok(Seen::At(address)) => Ok(Some(address)),
-        Ok(Seen::Ended) => Ok(None),
+pub async fn find(pods: &Pods, sought: &Sought, patience: Patience) -> Result<Option<String>, Refusal> {
+    match timeout(patience.start, look(pods, sought, patience.api)).await {
+        Ok(Ok(Seen::At(address))) => Ok(Some(address)),
+        Ok(Ok(Seen::Ended)) => Ok(None),
+        Ok(Err(error)) => Err(refuse::cannot_look(&sought.name, error)),
         Err(_) => Err(refuse::no_meeting(&sought.name)),
     }
+}
+
+/// How long it is looked.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    /// While the API server does not answer, or refuses.
+    pub api: Duration,
+    /// In all.
+    pub start: Duration,
 }
 
 /// What there is to know of that Pod.
@@ -104,58 +115,61 @@ enum Seen {
     Ended,
 }
 
-async fn look(pods: &Pods, sought: &Sought) -> Seen {
-    let mut pause = PAUSE;
+async fn look(pods: &Pods, sought: &Sought, patience: Duration) -> Result<Seen, ApiError> {
+    let mut pause = Pause::new();
+    let mut attention = ATTENTION;
     let mut again = false;
+    let mut trouble: Option<Instant> = None;
     loop {
-        match pods.labelled(&sought.labels).await {
-            Err(error) => log::debug!("the first node's Pod cannot be looked for: {error}"),
-            Ok((found, version)) => {
-                if let Some(answer) = found.iter().find_map(answer) {
-                    return answer;
-                }
-                let absent = found.is_empty();
-                if absent && again && was_there(pods, sought).await {
-                    return Seen::Ended;
-                }
-                let followed = follow(pods, &sought.labels, &version);
-                let answer = if absent { timeout(pause, followed).await.ok().flatten() } else { followed.await };
-                if let Some(answer) = answer {
-                    return answer;
-                }
+        match look_once(pods, sought, attention, again).await {
+            Ok(Some(seen)) => return Ok(seen),
+            Ok(None) => {
+                trouble = None;
+                attention = (attention * 2).min(SILENCE_AT_START);
+                pause.wait(None).await;
+            }
+            Err(error) if trouble.get_or_insert_with(Instant::now).elapsed() >= patience => return Err(error),
+            Err(error) => {
+                log::debug!("the first node's Pod cannot be looked for: {error}");
+                pause.wait(error.retry_after().map(|told| told.min(patience))).await;
             }
         }
         again = true;
-        sleep(pause).await;
-        pause = (pause * 2).min(LONG);
     }
+}
+
+async fn look_once(pods: &Pods, sought: &Sought, attention: Duration, again: bool) -> Result<Option<Seen>, ApiError> {
+    let (found, version) = pods.labelled(&sought.labels).await?;
+    if let Some(answer) = found.iter().find_map(answer) {
+        return Ok(Some(answer));
+    }
+    let absent = found.is_empty();
+    if absent && again && was_there(pods, sought).await {
+        return Ok(Some(Seen::Ended));
+    }
+    let limit = if absent { attention } else { SILENCE_AT_START };
+    timeout(limit, follow(pods, &sought.labels, &version)).await.unwrap_or(Ok(None))
 }
 
 /// Waits for what the Pod tells; none if the watch breaks. It starts from a list's version: etcd before 3.4.25 cannot tell
 /// a watch what is there already.
-async fn follow(pods: &Pods, labels: &str, version: &str) -> Option<Seen> {
+async fn follow(pods: &Pods, labels: &str, version: &str) -> Result<Option<Seen>, ApiError> {
     let params = WatchParams::default().labels(labels);
-    let stream = match pods.watch(&params, version).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            log::debug!("the first node's Pod cannot be watched: {error}");
-            return None;
-        }
-    };
+    let stream = pods.watch(&params, version).await?;
     pin_mut!(stream);
     while let Some(Ok(event)) = stream.next().await {
         match event {
             WatchEvent::Added(pod) | WatchEvent::Modified(pod) => {
                 if let Some(answer) = answer(&pod) {
-                    return Some(answer);
+                    return Ok(Some(answer));
                 }
             }
-            WatchEvent::Deleted(pod) => return Some(address(&pod).map_or(Seen::Ended, Seen::At)),
+            WatchEvent::Deleted(pod) => return Ok(Some(address(&pod).map_or(Seen::Ended, Seen::At))),
             WatchEvent::Bookmark(_) => {}
-            WatchEvent::Error(_) => return None,
+            WatchEvent::Error(_) => break,
         }
     }
-    None
+    Ok(None)
 }
 
 fn address(pod: &Pod) -> Option<String> {

@@ -33,6 +33,8 @@ pub enum First {
 const REQUEST: Duration = Duration::from_secs(10);
 /// The API server ends each watch after five minutes. One that is silent for longer has lost its server.
 const SILENCE: Duration = Duration::from_secs(330);
+/// How long to believe a silent watch while the tasks wait for what it tells.
+pub const SILENCE_AT_START: Duration = Duration::from_secs(30);
 
 /// What the engine is told.
 pub enum Observed {
@@ -130,7 +132,8 @@ async fn follow<F: Future<Output = ()>>(
 ) {
     let params = WatchParams::default().fields(&format!("metadata.name={}", created.name));
     let mut version = created.version.clone();
-    let mut judge = Judge { pull_patience: patience, waiting, failed_pull: None, last: String::new(), image: false };
+    let mut judge =
+        Judge { pull_patience: patience, waiting, failed_pull: None, runs: false, last: String::new(), image: false };
     let mut pause = Pause::new();
     loop {
         let mut retry_after = None;
@@ -198,6 +201,8 @@ struct Judge<'a> {
     waiting: &'a Cell<bool>,
     /// Since when the pull fails, and how it failed last.
     failed_pull: Option<(Instant, String)>,
+    /// Its container has been started: from then on the agent tells what matters.
+    runs: bool,
     last: String,
     /// That was told.
     image: bool,
@@ -216,6 +221,7 @@ impl Judge<'_> {
 
     fn verdict(&mut self, pod: &Pod) -> Vec<Observed> {
         let verdict = judge(pod);
+        self.runs |= matches!(verdict, Verdict::Running);
         let since = self.failed_pull.take().map(|(since, _)| since);
         match verdict {
             Verdict::Trouble { message } => self.once(&message, Observed::Notice),
@@ -235,8 +241,9 @@ impl Judge<'_> {
 
     /// How long to wait for the next word of the API server.
     fn patience(&self) -> Duration {
+        let silence = if self.runs { SILENCE } else { SILENCE_AT_START };
         let left = |since: &Instant| self.pull_patience.saturating_sub(since.elapsed());
-        self.failed_pull.as_ref().map_or(SILENCE, |(since, _)| left(since).min(SILENCE))
+        self.failed_pull.as_ref().map_or(silence, |(since, _)| left(since).min(silence))
     }
 
     /// A pull that has failed for too long.

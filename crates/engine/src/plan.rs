@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use rustix::process::{Resource, getrlimit};
@@ -63,6 +64,8 @@ pub struct Step {
     pub cores: Option<u64>,
     /// The memory that Slurm allocated on this node, in bytes.
     pub memory_bytes: Option<u64>,
+    /// What Slurm gives a process between TERM and KILL.
+    pub kill_wait: Duration,
     /// The batch script in slurmd's spool.
     pub script: Option<PathBuf>,
     /// Where it leaves its record, if jobs have folders for results.
@@ -150,7 +153,8 @@ pub fn pod(config: &Config, step: &Step, grant: &Grant) -> Pod {
         readonly: options.readonly().unwrap_or(false),
         entrypoint: options.entrypoint().unwrap_or(false),
         keep: options.keep().unwrap_or(false),
-        grace: std::time::Duration::from_secs(5),
+        // Without a second the kubelet sends no SIGTERM.
+        grace: step.kill_wait.max(Duration::from_secs(1)),
         cpu_request: booked(config, step.cores).unwrap_or_else(|| kubernetes.cpu_request.clone()),
         memory_request: booked(config, step.memory_bytes).unwrap_or_else(|| kubernetes.memory_request.clone()),
     })

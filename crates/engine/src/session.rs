@@ -231,7 +231,7 @@ async fn find_first(
     first: FirstNode,
     pods: Pods,
     mut named: watch::Receiver<Option<Created>>,
-    patience: Duration,
+    patience: first_node::Patience,
     events: tokio::sync::mpsc::Sender<Event>,
 ) {
     if first.asked.await.is_err() {
@@ -303,7 +303,8 @@ fn run(work: Work, journal: &Journal, finished: OwnedFd) {
                 (Ok(shims), Ok(agents)) => listen(shims, agents, &door, &events),
                 (Err(error), _) | (_, Err(error)) => log::error!("cannot listen: {error}"),
             }
-            let found = first_node.map(|first| find_first(first, pods.clone(), named.clone(), limit, events.clone()));
+            let look = first_node::Patience { api: config.kubernetes.api_timeout, start: limit };
+            let found = first_node.map(|first| find_first(first, pods.clone(), named.clone(), look, events.clone()));
             let story = observe(pods.clone(), creation, first, patience, events, name);
             let story = tokio::task::spawn_local(async {
                 tokio::join!(story, async {

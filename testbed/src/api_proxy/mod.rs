@@ -6,6 +6,7 @@ mod identity;
 pub mod mode;
 mod refusal;
 mod request;
+mod silence;
 mod tls;
 pub mod verb;
 

@@ -1,4 +1,5 @@
-//! What the proxy does with requests: the faults `api-slow`, `api-error=CODE[:VERB]` and `api-cut[=VERB]`.
+//! What the proxy does with requests: the faults `api-slow`, `api-error=CODE[:VERB]`, `api-cut[=VERB]` and
+//! `api-silent[=VERB]`.
 
 use super::refusal::Refusal;
 use super::verb::Verb;
@@ -20,6 +21,8 @@ pub enum Mode {
     Error(&'static Refusal, Option<Verb>),
     /// It is read, then the connection is closed; others than the verb's are as usual.
     Cut(Option<Verb>),
+    /// It takes effect, and nothing more of its answer comes; others than the verb's are as usual.
+    Silent(Option<Verb>),
 }
 
 /// Why there is no such mode.
@@ -71,6 +74,7 @@ impl Mode {
                 Ok(Some(Self::Error(refusal, verb_of(name, verb)?)))
             }
             ("api-cut", verb) => Ok(Some(Self::Cut(verb_of(name, verb)?))),
+            ("api-silent", verb) => Ok(Some(Self::Silent(verb_of(name, verb)?))),
             _ => Ok(None),
         }
     }
@@ -79,7 +83,7 @@ impl Mode {
     pub fn concerns(self, verb: Verb) -> bool {
         match self {
             Self::Slow(_) => true,
-            Self::Error(_, only) | Self::Cut(only) => only.is_none_or(|only| only == verb),
+            Self::Error(_, only) | Self::Cut(only) | Self::Silent(only) => only.is_none_or(|only| only == verb),
         }
     }
 
@@ -120,6 +124,8 @@ impl fmt::Display for Mode {
             Self::Error(refusal, Some(verb)) => write!(text, "api-error={}:{verb}", refusal.code()),
             Self::Cut(None) => write!(text, "api-cut"),
             Self::Cut(Some(verb)) => write!(text, "api-cut={verb}"),
+            Self::Silent(None) => write!(text, "api-silent"),
+            Self::Silent(Some(verb)) => write!(text, "api-silent={verb}"),
         }
     }
 }
@@ -175,11 +181,22 @@ mod tests {
         assert!(watch.concerns(Verb::Watch) && !watch.concerns(Verb::Create) && watch.ends_answers());
         let all = Mode::named("api-error=503").unwrap().unwrap();
         assert!(all.concerns(Verb::Delete) && !all.ends_answers());
+        let silent = Mode::named("api-silent=watch").unwrap().unwrap();
+        assert!(silent.concerns(Verb::Watch) && !silent.concerns(Verb::Get) && !silent.ends_answers());
     }
 
     #[test]
     fn a_mode_survives_its_name() {
-        for name in ["api-slow=1500", "api-slow=0", "api-error=429", "api-error=410:watch", "api-cut", "api-cut=get"] {
+        for name in [
+            "api-slow=1500",
+            "api-slow=0",
+            "api-error=429",
+            "api-error=410:watch",
+            "api-cut",
+            "api-cut=get",
+            "api-silent",
+            "api-silent=watch",
+        ] {
             assert_eq!(Mode::named(name).unwrap().unwrap().to_string(), name);
         }
     }

@@ -2,6 +2,7 @@
 
 use super::identity::{self, Identity};
 use super::mode::Mode;
+use super::silence::Silence;
 use super::verb::Verb;
 use crate::host::CTL;
 use crate::kubernetes::API_PORT;
@@ -20,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(70);
 /// Connections to the API server are closed before it closes them.
 const IDLE: Duration = Duration::from_secs(30);
 
-type Body = Either<Incoming, Full<Bytes>>;
+type Body = Either<Silence, Full<Bytes>>;
 
 /// Why a request gets no answer: then its connection is closed.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +77,10 @@ impl Requests {
         // Without orders everything is as usual.
         let usual = Mode::Slow(Duration::ZERO);
         let mode = Mode::load().filter(|mode| mode.concerns(verb)).unwrap_or(usual);
+        let passed = |response: Response<Incoming>| response.map(|body| Either::Left(Silence::over(body, verb)));
         let (response, delay) = match mode {
-            Mode::Slow(delay) => (self.pass_on(who, request, &name).await?.map(Either::Left), delay),
+            Mode::Slow(delay) => (passed(self.pass_on(who, request, &name).await?), delay),
+            Mode::Silent(_) => (passed(self.pass_on(who, request, &name).await?), Duration::ZERO),
             Mode::Error(refusal, _) => (refusal.response(verb).map(Either::Right), Duration::ZERO),
             Mode::Cut(_) => {
                 // Unread bytes would turn the close into a reset.

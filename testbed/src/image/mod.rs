@@ -3,8 +3,9 @@
 mod layout;
 mod recipe;
 mod registry;
+pub mod relay;
 
-pub use registry::{REGISTRY, pull, push, ready as registry_ready, start as start_registry};
+pub use registry::{REGISTRY, pull, push, ready as registry_ready, start as start_registry, tell as tell_registry};
 
 use crate::command::CommandError;
 use crate::daemon::DaemonError;

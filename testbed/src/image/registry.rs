@@ -4,7 +4,7 @@ use super::recipe::ALL;
 use super::{ImageError, full};
 use crate::command;
 use crate::daemon::Daemon;
-use crate::host::{CTL, Host};
+use crate::host::{CTL, Host, HostError};
 use crate::wait;
 use std::time::Duration;
 
@@ -24,6 +24,16 @@ pub fn start() -> Result<(), ImageError> {
     let path = "/etc/testbed/registry.yml";
     CTL.write(path, CONFIGURATION.as_bytes(), 0o644, 0, 0)?;
     Daemon::new(CTL, "registry", ["docker-registry", "serve", path]).start()?;
+    Ok(())
+}
+
+/// Tells the node's containerd by which address it reaches the registry.
+pub fn tell(node: Host, address: &str) -> Result<(), HostError> {
+    let path = format!("/etc/containerd/certs.d/{REGISTRY}/hosts.toml");
+    let text = format!(
+        "server = \"http://{address}\"\n[host.\"http://{address}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+    );
+    node.write(&path, text.as_bytes(), 0o644, 0, 0)?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::daemon::{Daemon, DaemonError};
 use crate::host::{CTL, Host, HostError, NODES};
 use crate::status::Row;
 use crate::wait::{self, WaitError};
-use crate::{network, paths};
+use crate::{network, process};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -73,6 +73,16 @@ pub fn stop() -> Result<(), ApiFaultError> {
     Ok(Mode::forget()?)
 }
 
+/// Gives the plugin on this node a certificate that is good for this long.
+pub fn shorten_credentials(node: Host, life: Duration) -> Result<(), ApiFaultError> {
+    Ok(kubeconfig::write_short_lived(&Pki::kept()?, node, life)?)
+}
+
+/// Gives it the usual one.
+pub fn renew_credentials(node: Host) -> Result<(), ApiFaultError> {
+    Ok(kubeconfig::write_plugins(&Pki::kept()?, node, kubeconfig::API_PORT)?)
+}
+
 /// The nodes where the plugin goes through the proxy.
 pub fn affected() -> Vec<Host> {
     NODES.iter().copied().filter(|node| kubeconfig::plugins_use(*node, PORT)).collect()
@@ -97,19 +107,10 @@ fn proxy(pki: &Pki) -> Result<Daemon, ApiFaultError> {
         files.write(&format!("{PKI}/{name}.crt"), &pair.certificate)?;
         files.write(&format!("{PKI}/{name}.key"), &pair.key)?;
     }
-    let path = paths::state("bin").join("testbed");
-    if !Daemon::new(CTL, NAME, [""]).running() {
-        copy(&path).map_err(|source| ApiFaultError::Program { path: path.clone(), source })?;
-    }
+    let path = if Daemon::new(CTL, NAME, [""]).running() {
+        process::path_of_copy()
+    } else {
+        process::copy_of_this().map_err(|(path, source)| ApiFaultError::Program { path, source })?
+    };
     Ok(files.daemon(NAME, &[&path.display().to_string(), NAME]))
-}
-
-/// cargo may replace or remove this program's own file while the proxy runs, or before that.
-fn copy(path: &std::path::Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let new = path.with_extension("new");
-    std::fs::copy("/proc/self/exe", &new)?;
-    std::fs::rename(new, path)
 }

@@ -1,9 +1,10 @@
 //! The files by which people and programs on the hosts reach the API server.
 
-use super::pki::{Pki, PkiError};
+use super::pki::{Pair, Pki, PkiError};
 use crate::account;
 use crate::host::{CTL, Host, HostError};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use std::time::Duration;
 
 /// The namespace of the jobs' Pods: everybody's default.
 pub const NAMESPACE: &str = "slurm-jobs";
@@ -36,9 +37,12 @@ pub fn text(pki: &Pki, identity: &str) -> Result<String, PkiError> {
 }
 
 fn through(port: u16, pki: &Pki, identity: &str) -> Result<String, PkiError> {
-    let pair = pki.pair(identity)?;
+    Ok(with_pair(port, pki, identity, pki.pair(identity)?))
+}
+
+fn with_pair(port: u16, pki: &Pki, identity: &str, pair: &Pair) -> String {
     let encode = |pem: &str| BASE64_STANDARD.encode(pem);
-    Ok(format!(
+    format!(
         "apiVersion: v1
 kind: Config
 clusters:
@@ -60,7 +64,7 @@ current-context: testbed
         authority = encode(&pki.authority.certificate),
         certificate = encode(&pair.certificate),
         key = encode(&pair.key),
-    ))
+    )
 }
 
 /// Writes the files of the host's people, on a compute node the plugin's, on the controller that of `slurm-k8s gc`.
@@ -85,6 +89,14 @@ pub fn write(pki: &Pki, host: Host) -> Result<(), KubeconfigError> {
 pub fn write_plugins(pki: &Pki, node: Host, port: u16) -> Result<(), KubeconfigError> {
     let text = through(port, pki, &format!("slurm-{}", node.name))?;
     node.write(NODE, text.as_bytes(), 0o600, 0, 0)?;
+    Ok(())
+}
+
+/// Writes the plugin's file with a certificate that is good for this long.
+pub fn write_short_lived(pki: &Pki, node: Host, life: Duration) -> Result<(), KubeconfigError> {
+    let identity = format!("slurm-{}", node.name);
+    let pair = pki.short_lived(&identity, life)?;
+    node.write(NODE, with_pair(API_PORT, pki, &identity, &pair).as_bytes(), 0o600, 0, 0)?;
     Ok(())
 }
 

@@ -54,17 +54,7 @@ pub fn start_containerd(host: Host, folder: &Path) -> Result<(), NodeError> {
     }
     let mut files = Files::on(host);
     // Read at each pull and at each sandbox: no restart.
-    host.write(
-        &format!("/etc/containerd/certs.d/{}/hosts.toml", image::REGISTRY),
-        format!(
-            "server = \"http://{0}\"\n[host.\"http://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n",
-            image::REGISTRY
-        )
-        .as_bytes(),
-        0o644,
-        0,
-        0,
-    )?;
+    image::tell_registry(host, image::REGISTRY)?;
     let network = include_str!("../../kubernetes/cni.conflist").replace("{subnet}", &network::pod_subnet(host));
     host.write("/etc/cni/net.d/10-pods.conflist", network.as_bytes(), 0o644, 0, 0)?;
     containerd::start(&mut files, host, folder)

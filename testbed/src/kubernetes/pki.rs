@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first address of the service network: the name `kubernetes.default` inside Pods.
 const SERVICE: &str = "10.96.0.1";
@@ -132,6 +133,21 @@ impl Pki {
         self.pairs.get(name).ok_or_else(|| PkiError::Unknown { name: name.to_owned() })
     }
 
+    /// Another certificate with this name, which is good for this long and kept nowhere.
+    pub fn short_lived(&self, name: &str, life: Duration) -> Result<Pair, PkiError> {
+        let unknown = || PkiError::Unknown { name: name.to_owned() };
+        let identity = identities().into_iter().find(|identity| identity.name == name).ok_or_else(unknown)?;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let end = rcgen::date_time_ymd(1970, 1, 1) + since_1970 + life;
+        signed(&identity, &self.issuer()?, |parameters| parameters.not_after = end)
+    }
+
+    fn issuer(&self) -> Result<Issuer<'static, KeyPair>, PkiError> {
+        KeyPair::from_pem(&self.authority.key)
+            .and_then(|key| Issuer::from_ca_cert_pem(&self.authority.certificate, key))
+            .map_err(failed("authority"))
+    }
+
     /// An authority that has signed nothing yet.
     fn make() -> Result<Self, PkiError> {
         let key = KeyPair::generate().map_err(failed("authority"))?;
@@ -144,19 +160,14 @@ impl Pki {
 
     /// Makes what is missing. True when something was.
     fn complete(&mut self) -> Result<bool, PkiError> {
-        let authority = KeyPair::from_pem(&self.authority.key)
-            .and_then(|key| Issuer::from_ca_cert_pem(&self.authority.certificate, key))
-            .map_err(failed("authority"))?;
+        let authority = self.issuer()?;
         let mut changed = false;
         for identity in identities() {
             if self.pairs.contains_key(&identity.name) {
                 continue;
             }
-            let key = KeyPair::generate().map_err(failed(&identity.name))?;
-            let certificate = parameters(&identity)
-                .and_then(|parameters| parameters.signed_by(&key, &authority))
-                .map_err(failed(&identity.name))?;
-            self.pairs.insert(identity.name, Pair { certificate: certificate.pem(), key: key.serialize_pem() });
+            let pair = signed(&identity, &authority, |_| ())?;
+            self.pairs.insert(identity.name, pair);
             changed = true;
         }
         Ok(changed)
@@ -187,6 +198,21 @@ fn authority_parameters() -> CertificateParams {
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     parameters
+}
+
+fn signed(
+    identity: &Identity,
+    authority: &Issuer<'_, KeyPair>,
+    change: impl FnOnce(&mut CertificateParams),
+) -> Result<Pair, PkiError> {
+    let make = || {
+        let key = KeyPair::generate()?;
+        let mut parameters = parameters(identity)?;
+        change(&mut parameters);
+        let certificate = parameters.signed_by(&key, authority)?;
+        Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+    };
+    make().map_err(failed(&identity.name))
 }
 
 fn parameters(identity: &Identity) -> Result<CertificateParams, rcgen::Error> {

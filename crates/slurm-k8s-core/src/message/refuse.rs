@@ -142,6 +142,10 @@ messages! {
     CLUSTER no_namespace(cause)
         "cannot create the Pod: {cause}"
         hint "ask the site's admin to make it: slurm-k8s namespace ensure USER";
+    /// The API server does not say, for `kubernetes.api_timeout`, where the step's first node is, and the tasks want to know.
+    CLUSTER cannot_look(pod, cause)
+        "cannot look for the Pod {pod} on the step's first node: {cause}"
+        hint "the cluster is down, or the node's identity or role is wrong; ask the site's admin";
     /// Pods of other jobs have all the names that this one could have.
     CLUSTER name_taken(cause)
         "{cause}"
