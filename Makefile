@@ -4,7 +4,7 @@ SHELL := bash
 # All tests run on this version of Slurm, on the others those that Slurm has a part in.
 SLURM := 22.05
 OTHERS := 24.11 26.05
-ON_EACH := cancel collect differential errors gres honour lifecycle options pod policy resources results runs settings signals slurmrestd submit submit_site terminal validate versions
+ON_EACH := cancel collect differential errors gres honour lifecycle options pod policy resources results runs settings signals slurmrestd submissions submit submit_site terminal validate versions
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 # One call of cargo for what shares a crate: each call has features of its own, and k8s-openapi is minutes.
@@ -47,10 +47,11 @@ bench: build
 	cargo bench --quiet --package e2e
 	cargo bench --quiet --package slurm-k8s-job-submit --package spank-k8s --bench cost
 
-# Full counts of tests/tests/soak.rs, watch_faults.rs and collect.rs, with figures; about half an hour.
+# Full counts of tests/tests/soak.rs, submissions.rs, watch_faults.rs and collect.rs, with figures; about half an hour.
 soak: build
 	@cargo testbed up
-	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 SOAK_SUBMISSIONS=10000 cargo test --package e2e --test soak -- --nocapture
+	SOAK_BACK_TO_BACK=100 SOAK_QUEUED=200 cargo test --package e2e --test soak -- --nocapture
+	SOAK_SUBMISSIONS=10000 cargo test --package e2e --test submissions -- --nocapture
 	SOAK_WATCH_KILLS=200 SOAK_WATCH_FILES=1000 cargo test --package e2e --test watch_faults -- --nocapture
 	SOAK_COLLECT_KILLS=200 cargo test --package e2e --test collect -- collectors_that_are_killed --nocapture
 

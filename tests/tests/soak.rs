@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::{ALICE, At, CTL, NODE1, NODE2, alone, image, in_image, nodes_are_up, pods, scratch, until};
+use e2e::{ALICE, At, NODE1, NODE2, alone, in_image, nodes_are_up, pods, scratch, until};
 
 /// How many: what `make soak` sets, or a few.
 fn count(variable: &str, few: usize) -> usize {
@@ -100,38 +100,4 @@ fn jobs_queued_at_once_on_two_nodes() {
     complete(jobs, &folder);
     nothing_is_left();
     println!("{jobs} jobs queued at once on two nodes of two cores: {took:.1} s in Pods");
-}
-
-/// What slurmctld has in memory, in KiB.
-fn memory_of_slurmctld() -> u64 {
-    let sizes = CTL.run(&["ps", "-C", "slurmctld", "-o", "rss="]).ok().text();
-    sizes.split_whitespace().map(|size| size.parse().unwrap()).max().unwrap()
-}
-
-#[test]
-fn many_submissions_leave_nothing_in_slurmctld() {
-    let _alone = alone();
-    let jobs = count("SOAK_SUBMISSIONS", 200);
-    let folder = scratch("submissions");
-    // Large enough for one that is kept each time to show.
-    let body = "echo a line of a script that is not run\n".repeat(3000);
-    let head = format!("#!/bin/bash\n#K8S_IMAGE={}\n", image("userland"));
-    let _ = ALICE.run_with(&["tee", &format!("{folder}/taken")], format!("{head}{body}").as_bytes()).ok();
-    let bad = format!("{head}#K8S_NETWORK=host\n{body}");
-    let _ = ALICE.run_with(&["tee", &format!("{folder}/refused")], bad.as_bytes()).ok();
-    let submit = |jobs: usize| {
-        // Neither makes a job: Slurm only says when it would run, or the plugin refuses it.
-        let line = "cd \"$0\"; for ((i = 0; i < $1; i++)); do \
-                    sbatch --test-only taken 2> /dev/null || exit 1; sbatch refused 2> /dev/null && exit 2; done; exit 0";
-        for begin in (0..jobs).step_by(250) {
-            let some = 250.min(jobs - begin).to_string();
-            let _ = ALICE.run(&["bash", "-c", line, &folder, &some]).ok();
-        }
-    };
-    submit(30);
-    let before = memory_of_slurmctld();
-    submit(jobs);
-    let after = memory_of_slurmctld();
-    println!("{jobs} jobs taken and {jobs} refused: slurmctld has {after} KiB, and had {before}");
-    assert!(after < before + 8192, "{before} KiB before, {after} KiB after");
 }

@@ -1,5 +1,7 @@
 //! What Slurm says of the resources: its partitions' limits, with the line that asks for more, and then its own judgement.
 
+mod place;
+
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -86,7 +88,10 @@ async fn refused(script: &[u8]) -> Option<Finding> {
     let cause = format!("Slurm would refuse this job: {why}");
     let hint = said.stderr.lines().find_map(|line| bare(line).strip_prefix("hint: ").map(str::to_owned));
     let hint = hint.unwrap_or_else(|| "`sbatch --test-only` says the same; `sinfo` shows what there is".into());
-    Some(Finding { kind: finding::RESOURCES, place: None, cause, hint: Some(hint) })
+    let arguments: Vec<_> =
+        (0..script::components(script)).flat_map(|component| sbatch::arguments(script, component).0).collect();
+    let place = place::of(&said.stderr, &arguments);
+    Some(Finding { kind: finding::RESOURCES, place, cause, hint: Some(hint) })
 }
 
 fn not_asked(why: &str) -> Finding {
