@@ -158,7 +158,8 @@ fn describe(
         nodes: spank.job_nnodes().map_err(|_| "node count")?,
         launch: variable("SLURM_STEP_LAUNCHER_PORT").filter(|_| !batch),
         meets: !batch && !het,
-        gpus: if slurm_has_gpus() { Gpus::of(batch, variable) } else { Gpus::default() },
+        gpus: if is_slurms("gpu") { Gpus::of(batch, variable) } else { Gpus::default() },
+        nics: if is_slurms("nic") { gres::nics(batch, variable) } else { 0 },
         job_id: spank.job_id().map_err(|_| "job")?,
         step_id,
         node_index: spank.job_nodeid().map_err(|_| "node index")?,
@@ -193,13 +194,13 @@ fn slurm_conf() -> PathBuf {
     std::env::var_os("SLURM_CONF").unwrap_or_else(|| "/etc/slurm/slurm.conf".into()).into()
 }
 
-/// If not, what the environment says of GPUs is only the user's word.
-fn slurm_has_gpus() -> bool {
+/// If not, what the environment says of the resource is only the user's word.
+fn is_slurms(kind: &str) -> bool {
     let conf = slurm_conf();
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     let beside = |name: &str| conf.parent().map(|folder| folder.join(name)).unwrap_or_default();
     let text = read(conf.clone());
-    gres::has_gpus(&text) || gres::includes(&text).any(|name| gres::has_gpus(&read(beside(name))))
+    gres::is_slurms(kind, &text) || gres::includes(&text).any(|name| gres::is_slurms(kind, &read(beside(name))))
 }
 
 fn scope(config: &Config) -> Scope {

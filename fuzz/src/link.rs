@@ -71,6 +71,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("hello", Message::Hello(hello)),
         ("start", Message::Start(Box::new(start))),
         ("signal", Message::Signal { task: 0, signo: 15 }),
+        ("pending", Message::Pending { task: 0, signals: 1 << 9 }),
         ("kill", Message::Kill { task: 0 }),
         ("finish", Message::Finish),
         ("leaving", Message::Leaving),

@@ -174,6 +174,23 @@ fn a_hostile_image_gives_no_ids_and_no_groups() {
 }
 
 #[test]
+fn an_image_without_accounts_has_the_users() {
+    let folder = scratch("tools");
+    let tool = format!("{folder}/busybox");
+    let _ = ALICE.run(&["srun", "-Q", &in_image("busybox"), "cp", "/bin/busybox", &tool]).ok();
+    let ids = |text: &str| {
+        let mut words: Vec<_> = text.split([' ', ',', '=']).map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let id = ALICE.run(&["srun", "-Q", &in_image("distroless"), &tool, "id"]).ok().text();
+    assert!(id.starts_with("uid=1000(alice) gid=1000("), "{id}");
+    assert_eq!(ids(&id), ids(&ALICE.run(&["srun", "-Q", "id"]).ok().text()));
+    let passwd = ALICE.run(&["srun", "-Q", &in_image("distroless"), &tool, "cat", "/etc/passwd"]).ok().text();
+    assert_eq!(passwd, "alice:x:1000:1000:alice:/home/alice:/bin/bash");
+}
+
+#[test]
 fn a_link_of_the_image_leads_no_mount_anywhere_else() {
     let folder = scratch("places");
     for (target, named) in [

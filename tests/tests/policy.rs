@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2e::submit::Unasked;
-use e2e::{ALICE, At, Away, Changed, NODE1, ROOT, alone, image, in_image, scratch};
+use e2e::{ALICE, At, Away, Changed, NODE1, ROOT, alone, image, in_image, no_pod_of, registry, scratch, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 const PLUGIN: &str = "/etc/slurm/plugstack.conf.d/k8s.conf";
@@ -56,6 +56,78 @@ fn each_rule_holds_without_a_plugin_on_the_login_host() {
     let digest = |text: String| text + "[policy]\ndigest_only = true\n";
     let _changed = Changed::edit(NODE1, CONFIG, digest);
     without_the_plugin(ALICE, &[("k8s-image", &image)], &["/bin/true"]).fails(124, "digest");
+}
+
+/// The site allows it: on the login host and on node1.
+fn allow(policy: &'static str) -> [Changed; 2] {
+    [ROOT, NODE1].map(|host| Changed::edit(host, CONFIG, |text| text + "[policy]\n" + policy + "\n"))
+}
+
+#[test]
+fn a_priority_class_that_is_allowed_is_the_pods() {
+    const CLASS: &str = "testbed-high";
+    struct Gone;
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            let _ = ROOT.run(&["kubectl", "delete", "priorityclass", CLASS, "--ignore-not-found"]);
+        }
+    }
+    let _alone = alone();
+    let _unasked = Unasked::start();
+    let _gone = Gone;
+    let _ = ROOT.run(&["kubectl", "create", "priorityclass", CLASS, "--value=1000"]).ok();
+    let _allowed = allow("priority_classes = ['testbed-high']");
+    let option = format!("--k8s-priority-class={CLASS}");
+    let argv = ["sbatch", "--parsable", "-w", "node1", "--mem=100M", "-o", "/dev/null", &in_image("busybox"), &option];
+    let job = ALICE.run_with(&argv, b"#!/bin/sh\nsleep 100\n").ok().text();
+    let path = "jsonpath={.spec.priorityClassName} {.spec.priority} {.status.phase}";
+    until("the Pod runs with its class", || {
+        let seen = ROOT.run(&["kubectl", "get", "pod", &format!("slurm-job-{job}"), "-o", path]).text();
+        (seen == format!("{CLASS} 1000 Running")).then_some(()).ok_or(seen)
+    });
+    let _ = ALICE.run(&["scancel", &job]).ok();
+    no_pod_of(&job);
+}
+
+#[test]
+fn root_has_pods_where_the_site_allows_it() {
+    let _alone = alone();
+    let _unasked = Unasked::start();
+    let srun = ["srun", "-Q", "-w", "node1", "--mem=100M", &in_image("busybox"), "sh", "-c"];
+    let line = "id -u; grep CapEff /proc/self/status; test -e /.slurm-k8s/agent && echo in a Pod";
+    let run = || ROOT.run(&[&srun[..], &[line]].concat());
+    assert_ne!(run().code, Some(0));
+    let _allowed = allow("root = true");
+    // Pod Security "restricted" of the namespace forbids it, too.
+    let level = |level: &str| {
+        let label = format!("pod-security.kubernetes.io/enforce={level}");
+        let _ = ROOT.run(&["kubectl", "label", "--overwrite", "namespace", "slurm-jobs", &label]).ok();
+    };
+    run().fails(121, "runAsNonRoot");
+    level("baseline");
+    let ran = run();
+    level("restricted");
+    assert_eq!(ran.ok().text(), "0\nCapEff:\t0000000000000000\nin a Pod");
+}
+
+#[test]
+fn an_image_with_its_digest_runs_where_digests_are_asked_for() {
+    let _alone = alone();
+    let _unasked = Unasked::start();
+    let _allowed = allow("digest_only = true");
+    let image = image("busybox");
+    let (name, tag) = image.rsplit_once(':').unwrap();
+    let repository = name.split_once('/').unwrap().1;
+    let digest = registry::digest(&registry::get(&format!("{repository}/manifests/{tag}")));
+    let srun = |image: &str| {
+        ALICE.run(&["srun", "-Q", "-w", "node1", &format!("--k8s-image={image}"), "sh", "-c", "ls -d /.slurm-k8s"])
+    };
+    srun(&image).fails(1, "digest");
+    assert_eq!(srun(&format!("{name}@{digest}")).ok().text(), "/.slurm-k8s");
+    assert_eq!(srun(&format!("{image}@{digest}")).ok().text(), "/.slurm-k8s");
+    // What the registry does not have under that name is not run.
+    let other = format!("{name}@sha256:{}", "0".repeat(64));
+    srun(&other).fails(122, &other);
 }
 
 #[test]

@@ -116,6 +116,27 @@ fn each_task_of_an_array_has_its_own_pod() {
 }
 
 #[test]
+fn pods_of_an_array_are_labelled_with_job_and_task() {
+    let script = "#!/bin/bash\nsleep 100\n";
+    let argv = ["sbatch", "--parsable", "--array=3,5", "-n1", "--mem=100M", "-o", "/dev/null", &in_image("busybox")];
+    let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
+    let label = format!("array-job-id={job}");
+    let path = "jsonpath={range .items[*]}{.metadata.labels.array-task-id} {.metadata.labels.job-id} {.metadata.name}{\"\\n\"}{end}";
+    let get = ["kubectl", "get", "pods", "-l", &label, "-o", path];
+    let id = |task: &str| ALICE.run(&["squeue", "-h", "-o", "%A", "-j", &format!("{job}_{task}")]).text();
+    until("each task has its Pod", || {
+        let text = ALICE.run(&get).ok().text();
+        let expected = ["3", "5"].map(|task| format!("{task} {0} slurm-job-{0}", id(task)));
+        (sorted(&text) == expected).then_some(()).ok_or(text)
+    });
+    let _ = ALICE.run(&["scancel", &job]).ok();
+    until("no Pod is left", || {
+        let text = ALICE.run(&get).ok().text();
+        text.is_empty().then_some(()).ok_or(text)
+    });
+}
+
+#[test]
 fn steps_run_side_by_side_in_one_allocation() {
     let image = in_image("busybox");
     let step = |n: u32| format!("srun -Q -n1 --exact --mem=60M {image} sh -c 'echo step {n}; exit {n}' & p{n}=$!");
@@ -261,7 +282,11 @@ fn a_job_that_takes_more_memory_than_its_share_is_told_so() {
     let killed = ALICE.run(&["srun", "-Q", "--mem=64M", &in_image("userland"), "bash", "-c", "kill -9 $$"]);
     assert!(!killed.errors().contains("out of memory"), "{}", killed.errors());
     ran.fails(137, "out of memory");
-    assert!(ran.errors().contains("67108864"), "{}", ran.errors());
+    let errors = ran.errors();
+    let peak =
+        errors.split("(limit: 67108864 bytes, peak: ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    // As near to the limit as a page of memory for the kernel's own use lets it.
+    assert!(peak.is_some_and(|peak: u64| (60 << 20..=64 << 20).contains(&peak)), "{errors}");
     for node in [NODE1, NODE2] {
         assert_eq!(node.run(&["pgrep", "-c", "-f", "bytearray"]).text(), "0");
     }

@@ -1,7 +1,9 @@
 //! Every signal that Slurm sends, when it sends it, beside the same job on the bare node.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, NODE1, NODE2, accounting, in_image, no_pod_of, scratch, until};
+use e2e::{
+    ALICE, Changed, Fault, NODE1, NODE2, accounting, alone, in_image, no_pod_of, nodes_are_up, scratch, together, until,
+};
 
 /// Submits the script plain and in a Pod; gives the jobs, the plain one first.
 fn both(script: &str, options: &[&str]) -> [String; 2] {
@@ -31,6 +33,7 @@ fn states(job: &str) -> Vec<String> {
 
 #[test]
 fn the_time_limit_warns_then_terminates_then_kills() {
+    let _together = together();
     let folder = scratch("time-limit");
     // The loop outlives TERM, so that only KILL ends it; KillWait is 5 s here.
     let script = format!(
@@ -62,6 +65,7 @@ fn wait_for_end(job: &str) {
 
 #[test]
 fn a_signal_for_a_step_reaches_all_its_tasks_and_nobody_else() {
+    let _together = together();
     let folder = scratch("step-signal");
     let task = "trap 'echo usr2 >> $0.$SLURM_PROCID; exit 3' USR2; echo ready >> $0.$SLURM_PROCID; while :; do sleep 0.1; done";
     let script = format!(
@@ -84,6 +88,7 @@ fn a_signal_for_a_step_reaches_all_its_tasks_and_nobody_else() {
 
 #[test]
 fn a_preempted_job_is_told_and_makes_room() {
+    let _together = together();
     let folder = scratch("preempted");
     let script = format!(
         "#!/bin/bash\nlog={folder}/$SLURM_JOB_ID\ntrap 'echo term >> $log; exit 0' TERM\necho ready > $log\n\
@@ -108,6 +113,7 @@ fn a_preempted_job_is_told_and_makes_room() {
 
 #[test]
 fn a_process_that_ignores_term_is_killed_with_its_children() {
+    let _together = together();
     let script =
         "#!/bin/bash\ntrap '' TERM\n(trap '' TERM; exec -a stubborn sleep 4444) &\nexec -a stubborn sleep 4444\n";
     let [plain, pod] = both(script, &["--exclusive"]);
@@ -125,4 +131,47 @@ fn a_process_that_ignores_term_is_killed_with_its_children() {
     for node in [NODE1, NODE2] {
         assert_eq!(node.run(&["pgrep", "-f", "^stubborn 4444"]).code, Some(1));
     }
+}
+
+#[test]
+fn a_signal_during_the_pull_waits_for_the_script() {
+    let _alone = alone();
+    let _changed = Changed::edit(NODE2, "/etc/slurm/k8s.toml", |text| text + "[kubernetes]\npull_timeout = \"5m\"\n");
+    let folder = scratch("early");
+    let trap = format!("#!/bin/bash\ntrap 'echo usr1 >> {folder}/log; exit 5' USR1\nwhile :; do sleep 0.1; done\n");
+    let none = "#!/bin/bash\nwhile :; do sleep 0.1; done\n";
+    let submit = |script: &str, options: &[&str]| {
+        let argv = ["sbatch", "--parsable", "--no-requeue", "-w", "node2", "--mem=100M", "--output=/dev/null"];
+        ALICE.run_with(&[&argv[..], options].concat(), script.as_bytes()).ok().text()
+    };
+    let signal = |job: &str| drop(ALICE.run(&["scancel", "--batch", "-s", "USR1", job]).ok());
+    let plain = submit(none, &[]);
+    until("the plain script runs", || {
+        let state = ALICE.run(&["squeue", "-h", "-j", &plain, "-o", "%T"]).ok().text();
+        (state == "RUNNING").then_some(()).ok_or(state)
+    });
+    signal(&plain);
+    let plain = states(&plain);
+    let jobs = {
+        let _fault = Fault::start("registry");
+        let options = ["--k8s-pull=always", &in_image("userland")];
+        let jobs = [submit(&trap, &options), submit(none, &options)];
+        for job in &jobs {
+            let entry = format!("\"job\":\"{job}.batch\".*\"phase\":\"waiting\"");
+            until("the image is waited for", || {
+                let found = NODE2.run(&["grep", &entry, "/var/log/slurm-k8s/engine.log"]);
+                (found.code == Some(0)).then_some(()).ok_or_else(|| found.text())
+            });
+            signal(job);
+        }
+        jobs
+    };
+    jobs.iter().for_each(|job| wait_for_end(job));
+    assert_eq!(text(&format!("{folder}/log")), "usr1");
+    let [trapped, ended] = jobs.each_ref().map(|job| states(job));
+    assert!(trapped.iter().all(|line| line.starts_with("FAILED|5:0")), "{trapped:?}");
+    assert_eq!(ended, plain);
+    assert!(plain[0].starts_with("FAILED|0:10"), "{plain:?}");
+    jobs.iter().for_each(|job| no_pod_of(job));
+    nodes_are_up();
 }

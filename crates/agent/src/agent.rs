@@ -20,6 +20,8 @@ use crate::tree;
 
 const KILL: i32 = 9;
 const EINVAL: i32 = 22;
+/// How often it is looked whether a process catches what is kept for it.
+const NEXT_LOOK: Duration = Duration::from_millis(20);
 /// How long the last words may take to be sent.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -73,7 +75,9 @@ impl Agent {
             self.settle()?;
             self.reap()?;
             self.report()?;
-            let (linked, signalled) = self.wait(None)?;
+            let mut kept = false;
+            self.tasks.values_mut().for_each(|task| kept |= task.deliver_kept());
+            let (linked, signalled) = self.wait(kept.then_some(NEXT_LOOK))?;
             if signalled {
                 self.take_signals()?;
             }
@@ -127,6 +131,11 @@ impl Agent {
             Message::Signal { task, signo } => {
                 if let Some(task) = self.tasks.get(&task) {
                     task.signal(signo);
+                }
+            }
+            Message::Pending { task, signals } => {
+                if let Some(task) = self.tasks.get_mut(&task) {
+                    task.keep(signals);
                 }
             }
             Message::Kill { task } => {

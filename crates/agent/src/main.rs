@@ -13,6 +13,7 @@ mod exec;
 mod held;
 mod hello;
 mod interpreter;
+mod kept;
 mod log;
 mod output;
 mod shim;

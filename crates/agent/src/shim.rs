@@ -81,12 +81,19 @@ fn release() -> Result<(), LinkError> {
 /// Relays signals until the end is told; none if the link ends without that.
 fn serve(link: &mut Link, signals: &OwnedFd, task: u32, terminal: bool) -> Result<Option<Message>, LinkError> {
     let mut started = false;
+    // What came before the process in the Pod, signal n as bit n - 1.
+    let mut early = 0_u64;
     loop {
         let open = wait(link, signals)?;
         // Before the signals: one that was sent after the start must not be taken for one before it.
         while let Some((message, _)) = link.ready() {
             match message {
-                Message::Started { .. } => started = true,
+                Message::Started { .. } => {
+                    started = true;
+                    if early != 0 {
+                        link.send(&Message::Pending { task, signals: early }, Vec::new())?;
+                    }
+                }
                 Message::Notice { text, .. } => say(&text),
                 Message::Exited { .. } | Message::NotStarted { .. } | Message::Refused(_) => return Ok(Some(message)),
                 _ => {}
@@ -95,7 +102,7 @@ fn serve(link: &mut Link, signals: &OwnedFd, task: u32, terminal: bool) -> Resul
         while let Some(received) = slurm_k8s_posix::next_signal(signals) {
             // A new size counts before the start too: the agent may have read the old one.
             let heard = started || (terminal && received.signo == WINCH);
-            pass_on(link, received, task, heard)?;
+            early |= pass_on(link, received, task, heard)?;
         }
         if !open {
             return Ok(None);
@@ -130,36 +137,55 @@ fn conclude(end: Option<Message>) -> ExitCode {
     }
 }
 
-/// A signal goes to the process in the Pod. While there is none, it does to the shim what it would do to a process
-/// that has no handler yet: cancelled before the start is cancelled.
-fn pass_on(link: &mut Link, received: Received, task: u32, heard: bool) -> Result<(), LinkError> {
+/// A signal goes to the process in the Pod. While there is none, one that is to end it does that at once: cancelled before
+/// the start is cancelled. One that tells something is kept for it, and returned as its bit.
+fn pass_on(link: &mut Link, received: Received, task: u32, heard: bool) -> Result<u64, LinkError> {
     const PIPE: i32 = 13;
     const CHLD: i32 = 17;
     const URG: i32 = 23;
     let Received { signo, sender } = received;
     // The first is our own: a message could not be printed. The others are between the kernel and a process.
     if (signo == PIPE && sender == std::process::id()) || matches!(signo, CHLD | URG) {
-        return Ok(());
+        return Ok(0);
     }
     if heard {
-        return link.send(&Message::Signal { task, signo }, Vec::new());
+        return link.send(&Message::Signal { task, signo }, Vec::new()).map(|()| 0);
     }
-    let ignored = slurm_k8s_posix::ignored() >> (signo - 1) & 1 == 1;
-    if ends_by_default(signo) && !ignored {
-        slurm_k8s_posix::die_by(signo);
+    let bit = 1 << (signo - 1);
+    let ignored = slurm_k8s_posix::ignored() & bit != 0;
+    match before_start(signo) {
+        Early::Ends if !ignored => slurm_k8s_posix::die_by(signo),
+        Early::Waits => Ok(bit),
+        _ => Ok(0),
     }
-    Ok(())
 }
 
-/// signal(7): what does not end a process by default.
-fn ends_by_default(signo: i32) -> bool {
-    const CHLD: i32 = 17;
+/// What becomes of a signal that comes before the process.
+enum Early {
+    /// It ends the task.
+    Ends,
+    /// It waits for the process.
+    Waits,
+    /// Nothing.
+    Passes,
+}
+
+fn before_start(signo: i32) -> Early {
+    const USR1: i32 = 10;
+    const USR2: i32 = 12;
+    const ALRM: i32 = 14;
     const CONT: i32 = 18;
     const TSTP: i32 = 20;
-    const TTIN: i32 = 21;
     const TTOU: i32 = 22;
-    const URG: i32 = 23;
-    !matches!(signo, CHLD | CONT | TSTP | TTIN | TTOU | URG | WINCH)
+    const XCPU: i32 = 24;
+    const PWR: i32 = 30;
+    const REAL_TIME: i32 = 32;
+    match signo {
+        WINCH | CONT | TSTP..=TTOU => Early::Passes,
+        // XFSZ, VTALRM, PROF and IO are in between.
+        USR1 | USR2 | ALRM | XCPU..=PWR | REAL_TIME.. => Early::Waits,
+        _ => Early::Ends,
+    }
 }
 
 fn not_started(failure: &Failure) -> ExitCode {

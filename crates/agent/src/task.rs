@@ -4,6 +4,7 @@ use std::io::{PipeReader, Read as _};
 
 use slurm_k8s_agent::link::message::{End, Failure, Message, Scope, Usage};
 
+use crate::kept::Kept;
 use crate::output::Pumps;
 use crate::spawn::Spawned;
 use crate::terminal::Terminal;
@@ -24,13 +25,15 @@ pub struct Task {
     told: Vec<u8>,
     failed: bool,
     ended: Option<(End, Usage)>,
+    kept: Option<Kept>,
 }
 
 impl Task {
     /// A task whose second stage runs.
     pub fn new(id: u32, scope: Scope, spawned: Spawned) -> Self {
         let Spawned { pid, pumps, terminal, result } = spawned;
-        Self { id, pid, scope, pumps, terminal, result: Some(result), told: Vec::new(), failed: false, ended: None }
+        let (result, told) = (Some(result), Vec::new());
+        Self { id, pid, scope, pumps, terminal, result, told, failed: false, ended: None, kept: None }
     }
 
     /// Its first process.
@@ -114,6 +117,20 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Keeps signals until its first process catches them.
+    pub fn keep(&mut self, signals: u64) {
+        self.kept.get_or_insert_with(Kept::new).add(signals);
+    }
+
+    /// Delivers what is kept and due; whether more is kept.
+    pub fn deliver_kept(&mut self) -> bool {
+        let Some(kept) = self.kept.as_mut().filter(|_| self.ended.is_none()) else { return false };
+        let due = kept.due(self.pid);
+        let more = !kept.is_empty();
+        (1..=64).filter(|signo| due >> (signo - 1) & 1 == 1).for_each(|signo| self.signal(signo));
+        more
     }
 
     /// Kills its processes. Only while its first one was not reaped: then nobody else can have its number.

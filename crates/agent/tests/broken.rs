@@ -58,7 +58,7 @@ fn a_refusal_is_printed_even_if_the_engine_read_nothing() {
 
 #[test]
 fn a_task_cancelled_before_it_starts_ends_by_that_signal() {
-    for signo in [2, 15, 1, 10, 50] {
+    for signo in [2, 15, 1, 3, 6] {
         let bed = Bed::new();
         let mut shim = bed.shim(0, &["true"]).spawn().unwrap();
         let mut link = bed.accept_shim();

@@ -54,6 +54,36 @@ fn signals_reach_the_command() {
 }
 
 #[test]
+fn a_signal_before_the_start_waits_for_the_commands_trap() {
+    let before_start = |signo, script: &str| {
+        let bed = Bed::new();
+        let mut shim = bed.shim(0, &["sh", "-c", script]).spawn().unwrap();
+        let pid = shim.id();
+        until("the shim takes signals", || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            status.lines().any(|line| line.starts_with("SigBlk:\tffff"))
+        });
+        for _ in 0..2 {
+            slurm_k8s_posix::kill(i32::try_from(pid).unwrap(), signo).unwrap();
+        }
+        let mut agent = bed.agent().spawn().unwrap();
+        bed.relay(1);
+        end(&mut agent);
+        let status = end(&mut shim);
+        let mut text = String::new();
+        shim.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        (status, text)
+    };
+    let trap = "sleep 0.2; trap 'echo got' USR1; i=0; while [ $i -lt 50 ]; do sleep 0.01; i=$((i + 1)); done";
+    let (status, text) = before_start(10, trap);
+    assert_eq!((status.code(), text.as_str()), (Some(0), "got\n"));
+    for signo in [10, 12, 40] {
+        assert_eq!(before_start(signo, "exec sleep 1000").0.signal(), Some(signo));
+    }
+    assert_eq!(before_start(10, "trap '' USR1; sleep 0.1; exit 3").0.code(), Some(3));
+}
+
+#[test]
 fn a_signal_for_the_tree_reaches_grandchildren() {
     let bed = Bed::new();
     let inner = "trap 'echo inner' USR1; echo ready; while :; do sleep 0.01; done";

@@ -140,11 +140,12 @@ impl Hall {
             return Ok(());
         }
         while let Some((message, _)) = from.next().await? {
-            let Message::Signal { task: named, signo } = message else { return Err(PeerError::Turn) };
-            if named != task {
-                return Err(PeerError::Turn);
-            }
-            if self.events.send(Event::Signal { task, signo }).await.is_err() {
+            let event = match message {
+                Message::Signal { task: named, signo } if named == task => Event::Signal { task, signo },
+                Message::Pending { task: named, signals } if named == task => Event::Pending { task, signals },
+                _ => return Err(PeerError::Turn),
+            };
+            if self.events.send(event).await.is_err() {
                 break;
             }
         }

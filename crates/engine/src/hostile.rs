@@ -153,6 +153,7 @@ fn a_shim_that_breaks_the_protocol_ends_its_step_with_a_message() {
         with(&exited(0, 0)),
         with(&Message::Started { task: 0 }),
         with(&Message::Signal { task: 1, signo: 9 }),
+        with(&Message::Pending { task: 1, signals: 1 }),
         with(&Message::Kill { task: 0 }),
         with(&start(0, 10)),
     ] {

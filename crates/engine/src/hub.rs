@@ -50,6 +50,10 @@ pub enum Event {
         task: u32,
         signo: i32,
     },
+    Pending {
+        task: u32,
+        signals: u64,
+    },
     ShimGone {
         task: u32,
     },
@@ -201,6 +205,7 @@ impl<'a> Hub<'a> {
                 }
             }
             Event::Signal { task, signo } => self.signal(task, signo),
+            Event::Pending { task, signals } => self.pending(task, signals),
             Event::ShimGone { task } => self.shim_gone(task),
             Event::Agent { sender, process, ids } => self.agent_came(sender, process, &ids),
             Event::FromAgent { task, message } => self.agent_said(task, message),
@@ -229,6 +234,12 @@ impl<'a> Hub<'a> {
             if let Some(agent) = &self.agent {
                 agent.send(Message::Signal { task, signo }, Vec::new());
             }
+        }
+    }
+
+    fn pending(&mut self, task: u32, signals: u64) {
+        if let Some(agent) = self.agent.as_ref().filter(|_| self.tasks.get(&task).is_some_and(|state| state.sent)) {
+            agent.send(Message::Pending { task, signals }, Vec::new());
         }
     }
 

@@ -19,8 +19,12 @@ impl Pause {
     /// Before the first retry.
     #[must_use]
     pub fn new() -> Self {
-        // 0 to 1023, by process: nodes that lost the API server together must not return together.
-        Self { next: PAUSE.0, jitter: std::process::id().wrapping_mul(2_654_435_761) >> 22 }
+        Self::of(std::process::id())
+    }
+
+    /// 0 to 1023, by process: nodes that lost the API server together must not return together.
+    const fn of(pid: u32) -> Self {
+        Self { next: PAUSE.0, jitter: pid.wrapping_mul(2_654_435_761) >> 22 }
     }
 
     /// How long it is now: half to one and a half of the back-off, but at least what the server says.
@@ -42,6 +46,20 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_started_one_after_the_other_wait_for_different_times() {
+        for pid in [1, 4711, 32_768, u32::MAX - 1] {
+            for told in [None, Some(Duration::from_secs(4))] {
+                let apart = Pause::of(pid).length(told).abs_diff(Pause::of(pid + 1).length(told));
+                assert!(apart > PAUSE.0 / 10, "{pid}: {apart:?}");
+            }
+        }
+        for pid in 0..10_000 {
+            let length = Pause::of(pid).length(None);
+            assert!((PAUSE.0 / 2..PAUSE.0 * 3 / 2).contains(&length), "{pid}: {length:?}");
+        }
+    }
 
     #[test]
     fn it_grows_to_a_limit_and_never_undercuts_the_server() {

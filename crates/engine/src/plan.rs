@@ -44,6 +44,8 @@ pub struct Step {
     pub meets: bool,
     /// The GPUs that Slurm gave it here.
     pub gpus: Gpus,
+    /// How many network cards it gave it here.
+    pub nics: usize,
     /// The array job and the task in it.
     pub array: Option<(u32, u32)>,
     /// The user.
@@ -183,10 +185,11 @@ pub fn first_node(config: &Config, step: &Step) -> String {
     labels.into_iter().chain(launch).map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-/// GPUs by number only: a device plugin chooses which.
+/// By number only: a device plugin chooses which.
 fn extended(config: &Config, step: &Step) -> Vec<(String, u64)> {
-    let count = u64::try_from(step.gpus.count()).unwrap_or(0);
-    config.gres.gpu.iter().filter(|_| count > 0).map(|resource| (resource.clone(), count)).collect()
+    let counted = [(&config.gres.gpu, step.gpus.count()), (&config.gres.nic, step.nics)];
+    let of_step = counted.into_iter().filter(|(_, count)| *count > 0);
+    of_step.filter_map(|(resource, count)| Some((resource.clone()?, u64::try_from(count).ok()?))).collect()
 }
 
 /// What the GPU runtime reads: the very GPUs that Slurm chose, or none. A device plugin that chooses says it itself.

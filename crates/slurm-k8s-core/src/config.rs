@@ -34,7 +34,7 @@ pub struct Config {
     pub paths: Paths,
     /// What Pods are like.
     pub pod: Pods,
-    /// GPUs.
+    /// GPUs and network cards.
     pub gres: Gres,
     /// What users may ask for.
     pub policy: Policy,
@@ -150,6 +150,8 @@ pub struct Pods {
 pub struct Gres {
     /// The extended resource for Slurm's `gpu`; none gives the container the very GPUs that Slurm chose.
     pub gpu: Option<String>,
+    /// The extended resource for Slurm's `nic`; none is that Kubernetes is asked for none.
+    pub nic: Option<String>,
     /// The variables in which GPU runtimes read which GPUs a container gets.
     pub variables: Vec<String>,
 }
@@ -346,7 +348,7 @@ impl Default for Pods {
 
 impl Default for Gres {
     fn default() -> Self {
-        Self { gpu: None, variables: vec!["NVIDIA_VISIBLE_DEVICES".into(), "AMD_VISIBLE_DEVICES".into()] }
+        Self { gpu: None, nic: None, variables: vec!["NVIDIA_VISIBLE_DEVICES".into(), "AMD_VISIBLE_DEVICES".into()] }
     }
 }
 

@@ -1,12 +1,16 @@
-//! The GPUs that Slurm gave a step on a node, and what they are called in its container.
+//! What Slurm gave a step on a node of its generic resources, and what GPUs are called in its container.
 //!
 //! slurmstepd itself sets, and otherwise unsets, what is read here, before it starts any plugin (`_step_setup`), as long
-//! as `GresTypes` has `gpu`.
+//! as `GresTypes` has the resource. It does so for GPUs and network cards only: decisions/0011.
 
 /// Slurm's variable with the GPUs of a step; for a batch script it is [`OF_JOB`].
 const OF_STEP: &str = "SLURM_STEP_GPUS";
 /// As [`OF_STEP`].
 const OF_JOB: &str = "SLURM_JOB_GPUS";
+/// The network cards of a step, by name; for a batch script it is [`NICS_OF_JOB`].
+const NICS_OF_STEP: &str = "SLURM_STEP_NICS";
+/// As [`NICS_OF_STEP`].
+const NICS_OF_JOB: &str = "SLURM_JOB_NICS";
 /// How many there are, also if Slurm cannot tell which.
 const COUNT: &str = "SLURM_GPUS_ON_NODE";
 /// What tells the nodes' GPUs by their own names, for parts of one (MIG).
@@ -125,18 +129,24 @@ pub fn numbers(text: &str) -> Vec<u32> {
     all
 }
 
+/// How many network cards a step has, or a batch script's job.
+pub fn nics(batch: bool, variable: impl Fn(&str) -> Option<String>) -> usize {
+    let names = variable(if batch { NICS_OF_JOB } else { NICS_OF_STEP }).unwrap_or_default();
+    names.split(',').filter(|name| name.bytes().any(|byte| byte.is_ascii_digit())).count()
+}
+
 /// NVML's name of a GPU or a part of one.
 fn is_name(text: &str) -> bool {
     (text.starts_with("MIG-") || text.starts_with("GPU-"))
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/'))
 }
 
-/// Whether Slurm itself looks after GPUs: `GresTypes` in slurm.conf. Without it a user could set the variables.
+/// Whether Slurm itself looks after this resource: `GresTypes` in slurm.conf. Without it a user could set the variables.
 #[must_use]
-pub fn has_gpus(slurm_conf: &str) -> bool {
+pub fn is_slurms(kind: &str, slurm_conf: &str) -> bool {
     let values = slurm_conf.lines().filter_map(|line| line.split('#').next()?.split_once('='));
     let types = values.filter(|(key, _)| key.trim().eq_ignore_ascii_case("GresTypes"));
-    types.flat_map(|(_, types)| types.split(',')).any(|name| name.trim() == "gpu")
+    types.flat_map(|(_, types)| types.split(',')).any(|name| name.trim() == kind)
 }
 
 /// The files that a slurm.conf includes.
@@ -199,12 +209,23 @@ mod tests {
     }
 
     #[test]
-    fn slurm_conf_tells_whether_slurm_knows_gpus() {
-        assert!(has_gpus("ClusterName=a\ngrestypes = nic, gpu # x\n"));
-        assert!(!has_gpus("#GresTypes=gpu\nGresTypes=nic\n"));
+    fn slurm_conf_tells_what_slurm_looks_after() {
+        assert!(is_slurms("gpu", "ClusterName=a\ngrestypes = nic, gpu # x\n"));
+        assert!(!is_slurms("gpu", "#GresTypes=gpu\nGresTypes=nic\n"));
         let files: Vec<_> =
             includes("Include  /etc/slurm/a.conf # x\n#include b\ninclude c.conf\nIncluded=1\n").collect();
         assert_eq!(files, ["/etc/slurm/a.conf", "c.conf"]);
+    }
+
+    #[test]
+    fn network_cards_are_counted_by_their_names() {
+        let given = |name: &str| match name {
+            NICS_OF_STEP => Some("mlx4_0,mlx4_3".to_owned()),
+            NICS_OF_JOB => Some("mlx4_0,mlx4_1,mlx4_3".to_owned()),
+            _ => None,
+        };
+        assert_eq!((nics(false, given), nics(true, given)), (2, 3));
+        assert_eq!((nics(false, |_| None), nics(false, |_| Some("NoDevFiles".into()))), (0, 0));
     }
 
     #[test]

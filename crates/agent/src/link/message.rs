@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use slurm_k8s_core::message::Refusal;
 
 /// Raised with every change that an older end would not understand.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// Arguments or variables: execve(2) takes 6 MiB with a pointer of 8 bytes for each, so no command has more. An empty
 /// word is one byte in a message and fifty in memory.
@@ -67,6 +67,14 @@ pub enum Message {
         task: u32,
         /// The signal's number.
         signo: i32,
+    },
+    /// Shim → engine → agent, when the task's first process runs: deliver these signals as soon as it catches them, signal
+    /// n as bit n - 1. They came before it was there.
+    Pending {
+        /// The local task.
+        task: u32,
+        /// The signals.
+        signals: u64,
     },
     /// Engine → agent: kill this task's processes (its shim is gone).
     Kill {

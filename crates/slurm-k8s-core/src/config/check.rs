@@ -149,15 +149,19 @@ fn paths(config: &Config) -> Result<(), Fault> {
 }
 
 fn gres(config: &Config) -> Result<(), Fault> {
-    if let Some(resource) = &config.gres.gpu {
+    let resources = [("gres.gpu", &config.gres.gpu), ("gres.nic", &config.gres.nic)];
+    for (key, resource) in resources.into_iter().filter_map(|(key, resource)| Some((key, resource.as_ref()?))) {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let parts = resource.split_once('/');
         let valid = parts.is_some_and(|(domain, kind)| {
             domain.split('.').all(is_dns_label) && (1..=63).contains(&kind.len()) && kind.chars().all(plain)
         });
         if !valid || resource.starts_with("kubernetes.io/") {
-            return Err(fault("gres.gpu", resource, "is not an extended resource such as nvidia.com/gpu"));
+            return Err(fault(key, resource, "is not an extended resource such as nvidia.com/gpu"));
         }
+    }
+    if config.gres.nic.is_some() && config.gres.nic == config.gres.gpu {
+        return Err(fault("gres.nic", config.gres.nic.as_deref().unwrap_or_default(), "is gres.gpu's, too"));
     }
     match config.gres.variables.iter().find(|name| !variable::is_name(name)) {
         Some(name) => Err(fault("gres.variables", name, "is not a variable's name")),

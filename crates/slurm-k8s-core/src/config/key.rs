@@ -172,6 +172,12 @@ pub const KEYS: &[Key] = &[
         default: None,
         doc: "The resource, for example `nvidia.com/gpu`, of which a Pod asks for as many as Slurm gave the step GPUs here; a device plugin chooses them. Without it a container gets the very GPUs that Slurm chose, by `gres.variables`.",
     },
+    Key {
+        name: "gres.nic",
+        kind: "name of an extended resource",
+        default: None,
+        doc: "The same for Slurm's `nic`, for example `rdma/hca`: a Pod asks for as many as Slurm gave the step here. gres.conf needs `File=` for them. Slurm tells of no other resource how many a step has on a node.",
+    },
     key(
         "gres.variables",
         "list of names",

@@ -21,6 +21,7 @@ fn the_table_has_every_field_and_its_default() {
     config.pod.template = Some("/etc/slurm/k8s-pod.yaml".into());
     config.kubernetes.node_name = Some("node".into());
     config.gres.gpu = Some("nvidia.com/gpu".into());
+    config.gres.nic = Some("rdma/hca".into());
     config.results.folder = Some("/mnt/nas/results".into());
     config.results.metrics = Some("/var/lib/collect.prom".into());
     config.watch.start_in = Some("/scratch".into());
@@ -92,6 +93,8 @@ fn errors_name_line_key_and_value() {
         ("[log]\nmax_bytes = 10", "line 2: log.max_bytes: \"10\" is less than 4096"),
         ("[log]\nkeep = -1", "line 2: keep: invalid value"),
         ("[gres]\ngpu = 'gpu'", "line 2: gres.gpu: \"gpu\" is not an extended resource"),
+        ("[gres]\nnic = 'kubernetes.io/nic'", "line 2: gres.nic: \"kubernetes.io/nic\" is not an extended resource"),
+        ("[gres]\ngpu = 'a.com/x'\nnic = 'a.com/x'", "line 3: gres.nic: \"a.com/x\" is gres.gpu's, too"),
         ("[registry]\nplain_http = ['http://a']", "line 2: registry.plain_http: \"http://a\" is not HOST or HOST:PORT"),
         ("[watch]\npoll = '1h'", "line 2: watch.poll: \"1h\" is not between 100ms and 5m"),
         ("[watch]\nlease = '90s'", "line 2: watch.lease: \"90s\" is less than twice watch.submit_timeout"),
