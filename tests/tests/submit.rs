@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2e::submit::{IN_POD, output, refused, sbatch, script};
-use e2e::{ALICE, ROOT, accounting, image, scratch, until};
+use e2e::{ALICE, ROOT, accounting, image, in_image, scratch, until};
 
 #[test]
 fn the_guides_own_test_job_runs_in_the_pod() {
@@ -195,6 +195,40 @@ fn the_job_sees_its_script_as_it_was_written() {
     assert_eq!(lines.collect::<Vec<_>>(), own.lines().skip(1).collect::<Vec<_>>());
     assert_eq!(output(&[], &(written.clone() + "\n")), own.trim());
     assert_eq!(output(&["--k8s-image=none"], &(written + "\n")), own.trim());
+}
+
+#[test]
+fn what_slurm_tells_of_a_job_is_what_its_user_wrote() {
+    let image = in_image("userland");
+    let script = "#!/bin/bash -e\n#SBATCH --mem=100M\necho \"$0\" \"$@\"\nhead -n1 \"$0\"\n";
+    let told = |option: &str| {
+        let folder = scratch("view");
+        let _ = ALICE.run_with(&["tee", &format!("{folder}/train.sh")], script.as_bytes()).ok();
+        let line = format!("cd {folder} && sbatch --parsable --output=out {option} train.sh --epochs 3");
+        let id = ALICE.run(&["bash", "-c", &line]).ok().text();
+        assert!(accounting(&id).starts_with(&format!("{id}|COMPLETED|0:0")));
+        let line = format!(
+            "cd {folder} && cat out && scontrol -o show job {id} | grep -oE '(JobName|Command)=\\S+' && \
+             sacct -nPX -j {id} --format=JobName,SubmitLine && sacct --batch-script -j {id}"
+        );
+        // slurmdbd may have a job's end before its beginning, and its script later still.
+        let mut text = String::new();
+        until("sacct has the job's line and script", || {
+            text = ALICE.run(&["bash", "-c", &line]).ok().text();
+            let whole = text.contains("|sbatch ") && !text.ends_with("\nNONE");
+            whole.then_some(()).ok_or_else(|| text.clone())
+        });
+        // slurmd's folder of a job has its number with zeros before it.
+        text.replace(&id, "ID").replace(&folder, "FOLDER").replace(&format!("{option} "), "")
+    };
+    // The option comes last, so that a stored script is not taken for the other's.
+    let plain = told("--comment=plain");
+    let lines =
+        ["train.sh|sbatch --parsable --output=out train.sh --epochs 3", "JobName=train.sh", "#SBATCH --mem=100M"];
+    assert!(lines.iter().all(|line| plain.lines().any(|told| told == *line)), "{plain}");
+    let (before, stored) = plain.split_once("Batch Script for").unwrap();
+    let marked = stored.replacen("#!/bin/bash", "#!/usr/libexec/slurm-k8s/slurm-k8s-agent script /bin/bash", 1);
+    assert_eq!(told(&image), format!("{before}Batch Script for{marked}"));
 }
 
 #[test]

@@ -130,6 +130,8 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=5
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost={controller}
+# So that `sacct --batch-script` has what slurmctld was given.
+AccountingStoreFlags=job_script
 
 DefMemPerCPU=500
 ",
