@@ -1,27 +1,43 @@
 //! The way in by volumes of the node: what is tried out is what the runtime gives, as far as Kubernetes can.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, Changed, NODE1, ROOT, Ran, alone, in_image, no_pod_of, scratch, until};
+use e2e::process::{no_process_of, shim};
+use e2e::{ALICE, At, Changed, NODE1, NODE2, ROOT, Ran, accounting, alone, in_image, no_pod_of, scratch, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 const NAMESPACE: &str = "slurm-jobs-host-path";
 
 /// What an admin does to try it out, on one node.
 fn by_volumes() -> Changed {
+    by_volumes_on(NODE1, "")
+}
+
+fn by_volumes_on(node: At, more: &str) -> Changed {
     let manifest = include_bytes!("../../deploy/host-path.yaml");
     let _ = ROOT.run_with(&["kubectl", "apply", "-f", "-"], manifest).ok();
-    let keys = format!("[kubernetes]\nway = \"host-path\"\nnamespace = \"{NAMESPACE}\"\n");
-    Changed::edit(NODE1, CONFIG, |text| text + &keys)
+    let keys = format!("[kubernetes]\nway = \"host-path\"\nnamespace = \"{NAMESPACE}\"\n{more}");
+    Changed::edit(node, CONFIG, |text| text + &keys)
 }
 
 fn srun(options: &[&str], command: &[&str], input: &[u8]) -> Ran {
-    ALICE.run_with(&[&["srun", "-Q", "-w", "node1", "--mem=200M"][..], options, command].concat(), input)
+    srun_on(NODE1, options, command, input)
+}
+
+fn srun_on(node: At, options: &[&str], command: &[&str], input: &[u8]) -> Ran {
+    ALICE.run_with(&[&["srun", "-Q", "-w", node.host, "--mem=200M"][..], options, command].concat(), input)
 }
 
 #[test]
 fn commands_are_as_plain_srun_runs_them() {
     let _alone = alone();
-    let _changed = by_volumes();
+    // One has containerd 1.6, the other containerd 2.
+    for node in [NODE1, NODE2] {
+        let _changed = by_volumes_on(node, "");
+        commands_are_alike_on(node);
+    }
+}
+
+fn commands_are_alike_on(node: At) {
     let folder = scratch("host-path");
     let chdir = format!("--chdir={folder}");
     let sh = |line: &'static str| vec!["bash", "-c", line];
@@ -34,9 +50,15 @@ fn commands_are_as_plain_srun_runs_them() {
         (vec!["/no/such/command"], b""),
         (sh("echo \"$SLURM_JOB_NAME $SLURM_NTASKS $HOME $USER\"; grep -c '^SigIgn' /proc/self/status"), b""),
     ] {
-        let plain = srun(&[&chdir], &command, input);
-        let pod = srun(&[&chdir, &in_image("userland")], &command, input);
-        assert_eq!((pod.text(), pod.code), (plain.text(), plain.code), "{command:?}: {}", pod.errors());
+        let plain = srun_on(node, &[&chdir], &command, input);
+        let pod = srun_on(node, &[&chdir, &in_image("userland")], &command, input);
+        assert_eq!(
+            (pod.text(), pod.code),
+            (plain.text(), plain.code),
+            "{command:?} on {}: {}",
+            node.host,
+            pod.errors()
+        );
     }
 }
 
@@ -74,6 +96,67 @@ fn an_image_that_adds_groups_is_refused_before_anything_runs() {
     let _alone = alone();
     let _changed = by_volumes();
     srun(&[&in_image("hostile")], &["true"], b"").fails(123, "groups");
+}
+
+#[test]
+fn where_kubernetes_can_be_strict_an_image_adds_no_groups() {
+    let _alone = alone();
+    let groups = ["sh", "-c", "grep Groups /proc/self/status"];
+    let plain = srun_on(NODE2, &[], &groups, b"").ok().text();
+    let _changed = by_volumes_on(NODE2, "strict_groups = true\n");
+    let sorted = |text: &str| {
+        let mut words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let pod = srun_on(NODE2, &[&in_image("hostile")], &groups, b"").ok().text();
+    assert_eq!(sorted(&pod), sorted(&plain));
+}
+
+#[test]
+fn a_job_that_takes_too_much_memory_is_told_so() {
+    let _alone = alone();
+    let line = "b = bytearray(); \nwhile True: b.extend(bytes(1 << 20))";
+    for node in [NODE1, NODE2] {
+        let _changed = by_volumes_on(node, "");
+        let ran = srun_on(node, &[&in_image("userland")], &["python3", "-c", line], b"");
+        ran.fails(137, "out of memory");
+        assert!(ran.errors().contains("limit: 209715200 bytes, peak: "), "{}", ran.errors());
+    }
+}
+
+#[test]
+fn a_user_cannot_widen_the_cores() {
+    let _alone = alone();
+    let wider = ["bash", "-c", "taskset -cp 0-63 $$ >/dev/null 2>&1; nproc; grep Cpus_allowed_list /proc/self/status"];
+    for node in [NODE1, NODE2] {
+        let plain = srun_on(node, &["-n1", "-c1"], &wider, b"").ok();
+        let _changed = by_volumes_on(node, "");
+        let pod = srun_on(node, &["-n1", "-c1", &in_image("userland")], &wider, b"").ok();
+        assert_eq!(pod.text(), plain.text(), "{}", node.host);
+    }
+}
+
+#[test]
+fn a_killed_shim_leaves_no_process() {
+    let _alone = alone();
+    for node in [NODE1, NODE2] {
+        let _changed = by_volumes_on(node, "");
+        let image = in_image("userland");
+        let argv = ["sbatch", "--parsable", "--no-requeue", "-w", node.host, "--mem=200M", "-o", "/dev/null", &image];
+        // The second has left the first one's group and session.
+        let script = b"#!/bin/bash\nsetsid sleep 4343 &\nsleep 4343\n";
+        let job = ALICE.run_with(&argv, script).ok().text();
+        until("the script runs", || {
+            let count = node.run(&["pgrep", "-c", "-f", "^sleep 4343"]).text();
+            (count == "2").then_some(()).ok_or(count)
+        });
+        shim(&job).kill();
+        no_process_of(&job);
+        assert_eq!(node.run(&["pgrep", "-f", "^sleep 4343"]).code, Some(1));
+        assert!(accounting(&job).starts_with(&format!("{job}|FAILED|0:9")), "{}", accounting(&job));
+        no_pod_of(&job);
+    }
 }
 
 #[test]

@@ -118,6 +118,17 @@ fn the_home_folder_can_be_left_out() {
 }
 
 #[test]
+fn the_home_folder_can_be_had_where_the_site_does_not_mount_it() {
+    let _alone = alone();
+    let _changed = Changed::edit(NODE1, CONFIG, |text| text.replace("[\"/home\", ", "["));
+    let script = "ls -d ~/. 2>/dev/null || echo no home; ls /home 2>/dev/null";
+    assert_eq!(in_pod(&["--k8s-workdir=/mnt/nas"], script).ended_with(2).text(), "no home");
+    let options = ["--k8s-mount-home", "--k8s-workdir=/mnt/nas"];
+    // And nobody else's.
+    assert_eq!(in_pod(&options, script).ok().text(), "/home/alice/.\nalice");
+}
+
+#[test]
 fn variables_stand_above_slurms_and_the_images() {
     let _together = together();
     let ran = in_pod(&["--k8s-env=A=1,B=x\\,y,HOME=/mnt/nas,C="], "echo $A $B $HOME [${C-unset}]");
@@ -198,9 +209,12 @@ fn the_nodes_network_can_be_had_where_it_is_allowed() {
         let _ = ROOT.run(&["kubectl", "label", "--overwrite", "namespace", "slurm-jobs", &label]).ok();
     };
     relax("privileged");
-    let ran = ALICE.run(&["srun", "-Q", "-w", "node1", &in_image("busybox"), "--k8s-network=host", "hostname"]);
+    let line = "hostname; echo $MASTER_ADDR";
+    let ran = ALICE.run(&["srun", "-Q", "-w", "node1", &in_image("busybox"), "--k8s-network=host", "sh", "-c", line]);
     relax("restricted");
-    assert_eq!(ran.ok().text(), "node1");
+    let address = NODE1.run(&["getent", "ahostsv4", "node1"]).ok().text();
+    let address = address.split_whitespace().next().unwrap();
+    assert_eq!(ran.ok().text(), format!("node1\n{address}"));
 }
 
 #[test]

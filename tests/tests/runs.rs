@@ -137,6 +137,70 @@ fn pods_of_an_array_are_labelled_with_job_and_task() {
 }
 
 #[test]
+fn components_of_a_heterogeneous_job_have_pods_and_codes_of_their_own() {
+    let image = in_image("userland");
+    let line = "echo $SLURM_PROCID/$SLURM_NTASKS $SLURMD_NODENAME $SLURM_HET_SIZE; exit $((SLURM_PROCID * 3))";
+    let step = |image: Option<&str>, line: &str| {
+        let on = |node: &'static str, tasks: &'static str| {
+            [&["-w", node, tasks, "--mem=60M"][..], image.as_slice(), &["bash", "-c", line]].concat()
+        };
+        ALICE.run(&[&["srun", "-Q"][..], &on("node1", "-n1"), &[":"], &on("node2", "-n2")].concat())
+    };
+    let (plain, pod) = (step(None, line), step(Some(&image), line));
+    assert_eq!(sorted(&pod.text()), sorted(&plain.text()), "{}", pod.errors());
+    assert_eq!((pod.code, plain.code), (Some(6), Some(6)), "{}", pod.errors());
+    let hosts = sorted(&step(Some(&image), "hostname").ok().text());
+    let [first, second, third] = hosts.as_slice() else { panic!("{hosts:?}") };
+    assert!(first.starts_with("slurm-job-") && first != third && [first, third].contains(&second), "{hosts:?}");
+
+    let folder = scratch("het");
+    let script = |image: &str| {
+        format!(
+            "#!/bin/bash\n#K8S_IMAGE={image}\n#K8S_BATCH=host\n#SBATCH -n1 --mem=60M -w node1\n#SBATCH hetjob\n\
+             #SBATCH -n1 --mem=60M -w node2\nsrun -Q --het-group=0,1 bash -c 'echo $SLURM_PROCID $SLURMD_NODENAME $(ls -d /.slurm-k8s); exit $((SLURM_PROCID * 4))' | sort\n\
+             echo ${{PIPESTATUS[0]}}\n"
+        )
+    };
+    let said = |image: &str| {
+        let out = format!("{folder}/{image}").replace([':', '/'], "_").replacen("_mnt_nas_", "/mnt/nas/", 1);
+        let _ = ALICE.batch(&["sbatch", &format!("--output={out}"), "--error=/dev/null"], &script(image)).ok();
+        ALICE.run(&["cat", &out]).ok().text()
+    };
+    let plain = said("none");
+    assert_eq!(plain, "0 node1\n1 node2\n4");
+    let pod = said(image.trim_start_matches("--k8s-image="));
+    assert_eq!(pod, "0 node1 /.slurm-k8s\n1 node2 /.slurm-k8s\n4");
+}
+
+#[test]
+fn steps_of_their_own_cores_wait_for_each_other_and_have_names() {
+    let image = in_image("userland");
+    let mut texts = Vec::new();
+    for image in ["", &image] {
+        // Three steps that each want the one core that is left, or both.
+        let step = |name: &str, tasks: &str| {
+            format!(
+                "srun -Q -J {name} {tasks} --exclusive --mem=60M {image} bash -c 'echo $SLURM_JOB_NAME $SLURM_NTASKS $(nproc)' & "
+            )
+        };
+        let script =
+            [step("prepare", "-n1"), step("train", "-n1"), step("merge", "-n2"), "wait; echo $SLURM_JOB_ID".into()];
+        let ran = ALICE.run(&["salloc", "-Q", "-w", "node1", "-n2", "--mem=150M", "bash", "-c", &script.concat()]).ok();
+        let text = ran.text();
+        let (lines, job) = text.rsplit_once('\n').unwrap_or_else(|| panic!("{text}"));
+        let mut names = String::new();
+        until("sacct knows the steps' names", || {
+            names = ALICE.run(&["sacct", "-n", "-P", "-j", job, "--format=JobName,State"]).ok().text();
+            let ended = ["prepare", "train", "merge"].iter().all(|name| names.contains(&format!("{name}|COMPLETED")));
+            ended.then_some(()).ok_or_else(|| names.clone())
+        });
+        texts.push(sorted(lines));
+    }
+    assert_eq!(texts[1], texts[0]);
+    assert_eq!(texts[0].len(), 4, "{texts:?}");
+}
+
+#[test]
 fn steps_run_side_by_side_in_one_allocation() {
     let image = in_image("busybox");
     let step = |n: u32| format!("srun -Q -n1 --exact --mem=60M {image} sh -c 'echo step {n}; exit {n}' & p{n}=$!");

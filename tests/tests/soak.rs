@@ -1,5 +1,6 @@
 //! Many jobs: none is lost, nothing piles up. Small counts here; `make soak` has the full ones and prints its figures.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss)]
+#![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ fn count(variable: &str, few: usize) -> usize {
 }
 
 /// Submits so many jobs at once and waits until Slurm has cleared them all up; the seconds that took. Each job writes its
-/// id into the folder's log.
+/// id into the folder's log, and when that was.
 fn run(jobs: usize, folder: &str, options: &[&str]) -> f64 {
     let script = format!(
         "begin=$EPOCHREALTIME; for ((i = 0; i < {jobs}; i++)); do \
-         sbatch --parsable --output=/dev/null \"$@\" --wrap='echo $SLURM_JOB_ID >> {folder}/log' || exit; done > {folder}/jobs; \
+         sbatch --parsable --output=/dev/null \"$@\" --wrap='echo $SLURM_JOB_ID $(date +%s%N) >> {folder}/log' || exit; done > {folder}/jobs; \
          echo $begin > {folder}/begin"
     );
     let _ = ALICE.run(&[&["bash", "-c", &script, "bash"], options].concat()).ok();
@@ -36,11 +37,39 @@ fn text(path: &str) -> String {
     ALICE.run(&["cat", path]).ok().text()
 }
 
+fn first(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
+}
+
+/// The middle one, and the largest.
+fn middle_and_most(mut seconds: Vec<f64>) -> (f64, f64) {
+    seconds.sort_by(f64::total_cmp);
+    (seconds[seconds.len() / 2], seconds[seconds.len() - 1])
+}
+
+/// From what one job does to what the next does: all that is between them is nobody's work.
+fn gaps(folder: &str) -> (f64, f64) {
+    let log = text(&format!("{folder}/log"));
+    let mut times: Vec<u64> = log.lines().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    times.sort_unstable();
+    middle_and_most(times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e9).collect())
+}
+
+/// From a step's begin in slurmstepd to its command's, by the engine's log.
+fn pod_starts(folder: &str) -> (f64, f64) {
+    let jobs = text(&format!("{folder}/jobs"));
+    let log = NODE2.run(&["bash", "-c", "cat /var/log/slurm-k8s/engine.log*"]).ok().text();
+    let of_jobs = |line: &&str| jobs.lines().any(|job| line.contains(&format!("\"{}.batch\"", job.trim())));
+    let started = log.lines().filter(|line| line.contains("\"phase\":\"started\"")).filter(of_jobs);
+    let ms = |line: &str| line.split("\"ms\":").nth(1)?.split(',').next()?.parse::<f64>().ok();
+    middle_and_most(started.map(|line| ms(line).unwrap() / 1e3).collect())
+}
+
 /// Every job ran once and is COMPLETED.
 fn complete(jobs: usize, folder: &str) {
     let lines = |name: &str| {
         let mut lines: Vec<u32> =
-            text(&format!("{folder}/{name}")).lines().map(|line| line.trim().parse().unwrap()).collect();
+            text(&format!("{folder}/{name}")).lines().map(|line| first(line).parse().unwrap()).collect();
         lines.sort_unstable();
         lines
     };
@@ -86,6 +115,11 @@ fn jobs_back_to_back_each_take_the_whole_node() {
     complete(jobs, &pod);
     nothing_is_left();
     println!("{jobs} jobs, each on all of one node: {with:.1} s in Pods, {without:.1} s plain");
+    let ((own, own_most), (gap, gap_most), (start, start_most)) = (gaps(&plain), gaps(&pod), pod_starts(&pod));
+    println!("between two: {gap:.2} s in Pods (most {gap_most:.2}), {own:.2} s plain (most {own_most:.2})");
+    println!("start of a Pod: {start:.2} s (most {start_most:.2})");
+    // Slurm's own gap, a Pod's start, and no more than that once again for its end and for Slurm to look later.
+    assert!(gap < own + 2.0 * start, "{gap:.2} s in Pods, {own:.2} s plain, {start:.2} s for a Pod's start");
     // Slurm's own pace, and a Pod's start and end for each.
     assert!(with < 3.0 * without, "{with:.1} s in Pods, {without:.1} s plain");
 }

@@ -236,6 +236,26 @@ fn scancel_still_reaches_the_program() {
 }
 
 #[test]
+fn beside_the_batch_pod_of_the_whole_node() {
+    let image = in_image("userland");
+    let submit = ["sbatch", "--parsable", "--exclusive", "--mem=0", "-w", "node2", "--output=/dev/null", &image];
+    let job = ALICE.run_with(&submit, b"#!/bin/bash\nsleep 100\n").ok().text();
+    until("the job's Pod runs", || {
+        let path = "jsonpath={.status.phase}";
+        let phase = ALICE.run(&["kubectl", "get", "pod", &format!("slurm-job-{job}"), "-o", path]).text();
+        (phase == "Running").then_some(()).ok_or(phase)
+    });
+    let jobid = format!("--jobid={job}");
+    let mut screen = Screen::new(&["srun", "-Q", "--overlap", &jobid, "--pty", &image, "bash", "--norc"]);
+    screen.types("echo on=$SLURMD_NODENAME cores=$(nproc) $(tty)\r");
+    screen.expect("on=node2 cores=2 /dev/pts/");
+    screen.types("exit 7\r");
+    let (shown, code) = screen.end();
+    let _ = ALICE.run(&["scancel", &job]).ok();
+    assert_eq!(code, Some(7), "{shown}");
+}
+
+#[test]
 fn inside_salloc() {
     let image = in_image("userland");
     let mut screen = Screen::new(&["salloc", "--quiet", "srun", "--pty", &image, "sh", "-c", "tty; cat; exit 9"]);
