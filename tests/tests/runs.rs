@@ -1,6 +1,8 @@
 //! The ways a job can run: many tasks, many nodes, arrays, steps side by side. Plain `srun` is the reference.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
+
 use e2e::{ALICE, NODE1, NODE2, ROOT, Ran, accounting, in_image, no_pod_of, scratch, start_again, until};
 
 /// Lines of many tasks come in any order.
@@ -139,65 +141,25 @@ fn pods_of_an_array_are_labelled_with_job_and_task() {
 #[test]
 fn components_of_a_heterogeneous_job_have_pods_and_codes_of_their_own() {
     let image = in_image("userland");
-    let line = "echo $SLURM_PROCID/$SLURM_NTASKS $SLURMD_NODENAME $SLURM_HET_SIZE; exit $((SLURM_PROCID * 3))";
-    let step = |image: Option<&str>, line: &str| {
-        let on = |node: &'static str, tasks: &'static str| {
-            [&["-w", node, tasks, "--mem=60M"][..], image.as_slice(), &["bash", "-c", line]].concat()
+    let line = "echo $SLURM_PROCID/$SLURM_NTASKS $SLURMD_NODENAME $SLURM_HET_SIZE $SLURM_HET_GROUP_ID; \
+                test -e /.slurm-k8s && hostname >&2; exit $((SLURM_PROCID * 3))";
+    let step = |image: Option<&str>| {
+        let on = |node: &'static str| {
+            [&["-w", node, "-n1", "--mem=60M"][..], image.as_slice(), &["bash", "-c", line]].concat()
         };
-        ALICE.run(&[&["srun", "-Q"][..], &on("node1", "-n1"), &[":"], &on("node2", "-n2")].concat())
+        ALICE.run(&[&["srun", "-Q"][..], &on("node1"), &[":"], &on("node2")].concat())
     };
-    let (plain, pod) = (step(None, line), step(Some(&image), line));
+    // At the same time: Slurm looks for room for such jobs every half a minute only.
+    let (plain, pod) = std::thread::scope(|scope| {
+        let plain = scope.spawn(|| step(None));
+        let pod = step(Some(&image));
+        (plain.join().unwrap(), pod)
+    });
     assert_eq!(sorted(&pod.text()), sorted(&plain.text()), "{}", pod.errors());
-    assert_eq!((pod.code, plain.code), (Some(6), Some(6)), "{}", pod.errors());
-    let hosts = sorted(&step(Some(&image), "hostname").ok().text());
-    let [first, second, third] = hosts.as_slice() else { panic!("{hosts:?}") };
-    assert!(first.starts_with("slurm-job-") && first != third && [first, third].contains(&second), "{hosts:?}");
-
-    let folder = scratch("het");
-    let script = |image: &str| {
-        format!(
-            "#!/bin/bash\n#K8S_IMAGE={image}\n#K8S_BATCH=host\n#SBATCH -n1 --mem=60M -w node1\n#SBATCH hetjob\n\
-             #SBATCH -n1 --mem=60M -w node2\nsrun -Q --het-group=0,1 bash -c 'echo $SLURM_PROCID $SLURMD_NODENAME $(ls -d /.slurm-k8s); exit $((SLURM_PROCID * 4))' | sort\n\
-             echo ${{PIPESTATUS[0]}}\n"
-        )
-    };
-    let said = |image: &str| {
-        let out = format!("{folder}/{image}").replace([':', '/'], "_").replacen("_mnt_nas_", "/mnt/nas/", 1);
-        let _ = ALICE.batch(&["sbatch", &format!("--output={out}"), "--error=/dev/null"], &script(image)).ok();
-        ALICE.run(&["cat", &out]).ok().text()
-    };
-    let plain = said("none");
-    assert_eq!(plain, "0 node1\n1 node2\n4");
-    let pod = said(image.trim_start_matches("--k8s-image="));
-    assert_eq!(pod, "0 node1 /.slurm-k8s\n1 node2 /.slurm-k8s\n4");
-}
-
-#[test]
-fn steps_of_their_own_cores_wait_for_each_other_and_have_names() {
-    let image = in_image("userland");
-    let mut texts = Vec::new();
-    for image in ["", &image] {
-        // Three steps that each want the one core that is left, or both.
-        let step = |name: &str, tasks: &str| {
-            format!(
-                "srun -Q -J {name} {tasks} --exclusive --mem=60M {image} bash -c 'echo $SLURM_JOB_NAME $SLURM_NTASKS $(nproc)' & "
-            )
-        };
-        let script =
-            [step("prepare", "-n1"), step("train", "-n1"), step("merge", "-n2"), "wait; echo $SLURM_JOB_ID".into()];
-        let ran = ALICE.run(&["salloc", "-Q", "-w", "node1", "-n2", "--mem=150M", "bash", "-c", &script.concat()]).ok();
-        let text = ran.text();
-        let (lines, job) = text.rsplit_once('\n').unwrap_or_else(|| panic!("{text}"));
-        let mut names = String::new();
-        until("sacct knows the steps' names", || {
-            names = ALICE.run(&["sacct", "-n", "-P", "-j", job, "--format=JobName,State"]).ok().text();
-            let ended = ["prepare", "train", "merge"].iter().all(|name| names.contains(&format!("{name}|COMPLETED")));
-            ended.then_some(()).ok_or_else(|| names.clone())
-        });
-        texts.push(sorted(lines));
-    }
-    assert_eq!(texts[1], texts[0]);
-    assert_eq!(texts[0].len(), 4, "{texts:?}");
+    assert_eq!((pod.code, plain.code), (Some(3), Some(3)), "{}", pod.errors());
+    let errors = pod.errors();
+    let hosts: BTreeSet<_> = errors.lines().filter(|line| line.starts_with("slurm-job-")).collect();
+    assert_eq!(hosts.len(), 2, "{errors}");
 }
 
 #[test]
@@ -210,6 +172,31 @@ fn steps_run_side_by_side_in_one_allocation() {
     let overlap = format!("srun -Q --overlap {image} sleep 3 & sleep 1; srun -Q --overlap {image} echo beside; wait");
     let ran = ALICE.run(&["salloc", "-Q", "-n1", "--mem=150M", "sh", "-c", &overlap]).ok();
     assert_eq!(ran.text(), "beside");
+}
+
+#[test]
+fn steps_have_names_and_cores_of_their_own() {
+    let image = in_image("userland");
+    let folder = scratch("steps");
+    // Each waits for the other: they run at the same time, or not at all.
+    let step = |name: &str, other: &str| {
+        format!(
+            "srun -Q -J {name} -n1 --exclusive --mem=60M {image} bash -c 'touch {folder}/{name}; \
+             until test -e {folder}/{other}; do sleep 0.1; done; taskset -cp $$ | sed \"s/.*:/$SLURM_JOB_NAME/\"' & "
+        )
+    };
+    let script = format!("{}{}wait; echo job $SLURM_JOB_ID", step("prepare", "train"), step("train", "prepare"));
+    let text = ALICE.run(&["salloc", "-Q", "-n2", "--mem=150M", "-w", "node1", "bash", "-c", &script]).ok().text();
+    let lines = sorted(&text);
+    let [job, prepare, train] = lines.as_slice() else { panic!("{text}") };
+    let [job, prepare, train] = [job, prepare, train].map(|line| line.split_once(' ').unwrap_or_default());
+    assert_eq!((prepare.0, train.0), ("prepare", "train"), "{text}");
+    assert!(prepare.1 != train.1 && !prepare.1.contains([',', '-']), "{text}");
+    until("sacct knows the steps' names", || {
+        let names = ALICE.run(&["sacct", "-n", "-P", "-j", job.1, "--format=JobName,State"]).ok().text();
+        let ended = ["prepare", "train"].iter().all(|name| names.contains(&format!("{name}|COMPLETED")));
+        ended.then_some(()).ok_or(names)
+    });
 }
 
 #[test]
@@ -351,6 +338,9 @@ fn a_job_that_takes_more_memory_than_its_share_is_told_so() {
         errors.split("(limit: 67108864 bytes, peak: ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
     // As near to the limit as a page of memory for the kernel's own use lets it.
     assert!(peak.is_some_and(|peak: u64| (60 << 20..=64 << 20).contains(&peak)), "{errors}");
+    let script = format!("python3 -c '{line}'; exit 7");
+    let survived = ALICE.run(&["srun", "-Q", "--mem=64M", &in_image("userland"), "bash", "-c", &script]);
+    survived.fails(7, "out of memory");
     for node in [NODE1, NODE2] {
         assert_eq!(node.run(&["pgrep", "-c", "-f", "bytearray"]).text(), "0");
     }

@@ -189,7 +189,7 @@ fn slurm_is_asked_for_the_resources() {
     for (lines, expected) in [
         ("#SBATCH -n1 -p cpus", "3:13: error: --partition: there is no partition \"cpus\""),
         ("#SBATCH --nodes=99", "3:9: error: --nodes=99 is more than cpu has"),
-        ("#SBATCH -n1 --mem=900G", "3:13: error: Slurm would refuse this job: "),
+        ("#SBATCH --job-name=x --mem=900G", "3:22: error: Slurm would refuse this job: "),
     ] {
         let told = check(lines).ended_with(1).text();
         assert!(told.contains(expected), "{lines}: {told}");

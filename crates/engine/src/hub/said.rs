@@ -20,7 +20,8 @@ impl Hub<'_> {
         if self.tasks.get_mut(&task).is_none_or(|state| state.said.again(&message)) {
             return;
         }
-        if let Message::Exited { end: End::Signal(KILL), .. } = message {
+        // However it ended: a script may live on when the kernel has killed its program.
+        if matches!(message, Message::Exited { .. }) {
             self.tell_memory(task);
         }
         self.journal.told(&message);
