@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What the testbed itself works with, on this machine.
-const TOOLS: &[&str] = &["busybox-static", "debootstrap", "openssl", "prometheus", "skopeo", "umoci"];
+const TOOLS: &[&str] = &["busybox-static", "debootstrap", "openssl", "prometheus", "skopeo", "systemd", "umoci"];
 
 /// What the hosts run, be it this machine's or that of another release of Debian.
 pub const OF_HOSTS: &[&str] = &[
