@@ -104,11 +104,9 @@ fn a_running_job_does_not_notice_what_becomes_of_its_watch() {
         fault.turn(mode);
         mark.awaits(seen);
     }
-    let mark = Mark::now();
-    fault.turn("api-slow=0");
-    mark.awaits("watch=true");
     job.ends_whole();
     deleted_by_its_step(NODE1, &format!("{}.batch", job.id));
+    fault.turn("api-slow=0");
 }
 
 #[test]
