@@ -28,12 +28,11 @@ unit:
 	cargo test --quiet --package e2e --test pages --test support
 
 # `make e2e SLURM=24.11`: on that version only. What was run, and on what, goes to target/e2e/ for docs/support.md.
-# Tests wait for most of their time: more at once than there are cores. Kills are counted on the first version.
-e2e: export RUST_TEST_THREADS := 4
+# On the others kills are few, and more tests run at once than there are cores: they wait for most of their time.
 e2e: build
 	@cargo testbed up --slurm $(SLURM)
 	@mkdir -p target/e2e && cargo testbed status > target/e2e/$(SLURM).log
-	@set -o pipefail; $(if $(filter $(SLURM),$(OTHERS)),SOAK_COLLECT_KILLS=5) cargo test --package e2e --no-fail-fast $(foreach file,$(if $(filter $(SLURM),$(OTHERS)),$(ON_EACH)),--test $(file)) 2>&1 \
+	@set -o pipefail; $(if $(filter $(SLURM),$(OTHERS)),RUST_TEST_THREADS=4 SOAK_COLLECT_KILLS=5) cargo test --package e2e --no-fail-fast $(foreach file,$(if $(filter $(SLURM),$(OTHERS)),$(ON_EACH)),--test $(file)) 2>&1 \
 	  | tee --append target/e2e/$(SLURM).log
 
 versions: build
