@@ -221,7 +221,11 @@ fn the_nodes_network_can_be_had_where_it_is_allowed() {
 fn a_user_cannot_widen_the_cores() {
     let _together = together();
     let wider = "taskset -cp 0-63 $$ >/dev/null 2>&1; nproc; grep Cpus_allowed_list /proc/self/status";
-    let plain = ALICE.run(&["srun", "-Q", "-w", "node1", "-n1", "-c1", "--mem=200M", "bash", "-c", wider]).ok();
-    let pod = in_pod(&["-n1", "-c1"], wider).ok();
-    assert_eq!(pod.text(), plain.text());
+    // Of one allocation, so that both have the same core.
+    let steps = format!("srun -Q bash -c '{wider}'; srun -Q {} bash -c '{wider}'", in_image("userland"));
+    let ran = ALICE.run(&["salloc", "-Q", "-w", "node1", "-n1", "-c1", "--mem=200M", "bash", "-c", &steps]).ok();
+    let text = ran.text();
+    let [cores, list, cores_in_pod, list_in_pod] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert_eq!((cores_in_pod, list_in_pod), (cores, list));
+    assert_eq!(cores, "1");
 }
