@@ -4,7 +4,7 @@ SHELL := bash
 # All tests run on this version of Slurm, on the others those that Slurm has a part in.
 SLURM := 22.05
 OTHERS := 24.11 26.05
-ON_EACH := cancel collect differential errors gres honour lifecycle options pod policy resources results runs settings signals slurmrestd submissions submit submit_site terminal validate versions
+ON_EACH := differential errors gres honour lifecycle options pod results runs settings signals slurmrestd submissions submit submit_site terminal validate versions
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static
 
 # One call of cargo for what shares a crate: each call has features of its own, and k8s-openapi is minutes.
@@ -28,11 +28,11 @@ unit:
 	cargo test --quiet --package e2e --test pages --test support
 
 # `make e2e SLURM=24.11`: on that version only. What was run, and on what, goes to target/e2e/ for docs/support.md.
-# On the others kills are few, and more tests run at once than there are cores: they wait for most of their time.
+# On the others more tests run at once than there are cores: they wait for most of their time.
 e2e: build
 	@cargo testbed up --slurm $(SLURM)
 	@mkdir -p target/e2e && cargo testbed status > target/e2e/$(SLURM).log
-	@set -o pipefail; $(if $(filter $(SLURM),$(OTHERS)),RUST_TEST_THREADS=4 SOAK_COLLECT_KILLS=5) cargo test --package e2e --no-fail-fast $(foreach file,$(if $(filter $(SLURM),$(OTHERS)),$(ON_EACH)),--test $(file)) 2>&1 \
+	@set -o pipefail; $(if $(filter $(SLURM),$(OTHERS)),RUST_TEST_THREADS=4) cargo test --package e2e --no-fail-fast $(foreach file,$(if $(filter $(SLURM),$(OTHERS)),$(ON_EACH)),--test $(file)) 2>&1 \
 	  | tee --append target/e2e/$(SLURM).log
 
 versions: build
