@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use e2e::slurm::{V22_05, slurm};
-use e2e::{ALICE, in_image, until};
+use e2e::{ALICE, alone, in_image, together, until};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -126,6 +126,7 @@ fn both(argv: &[&str], user: impl Fn(&mut Screen)) -> (String, Option<i32>) {
 
 #[test]
 fn a_shell_is_a_shell() {
+    let _together = together();
     let shell = ["env", "PS1=> ", "TERM=xterm", "bash", "--norc", "--noprofile"];
     let (shown, code) = both(&shell, |screen| {
         screen.expect("> ");
@@ -155,6 +156,7 @@ fn a_shell_is_a_shell() {
 
 #[test]
 fn lines_are_echoed_once_also_those_that_come_before_the_start() {
+    let _together = together();
     let (shown, code) = both(&["cat"], |screen| {
         screen.until_raw();
         screen.types("early\r");
@@ -168,6 +170,7 @@ fn lines_are_echoed_once_also_those_that_come_before_the_start() {
 
 #[test]
 fn a_new_size_of_the_window_is_told() {
+    let _together = together();
     let script = "trap 'stty size; exit 6' WINCH; stty size; while :; do sleep 0.05; done";
     let (shown, code) = both(&["sh", "-c", script], |screen| {
         screen.expect("24 80\r\n");
@@ -181,6 +184,7 @@ fn a_new_size_of_the_window_is_told() {
 
 #[test]
 fn keys_are_signals() {
+    let _together = together();
     for key in ["\x03", "\x1c"] {
         let script = "ulimit -c 0; echo ready; exec sleep 1000";
         let (shown, code) = both(&["sh", "-c", script], |screen| {
@@ -193,6 +197,7 @@ fn keys_are_signals() {
 
 #[test]
 fn all_output_is_there_and_a_process_left_behind_does_not_hold_up_the_end() {
+    let _together = together();
     let plain = both(&["sh", "-c", "seq 50000"], |_| {});
     assert!(plain.0.ends_with("\r\n49999\r\n50000\r\n"));
     assert_eq!(plain.1, Some(0));
@@ -205,12 +210,14 @@ fn all_output_is_there_and_a_process_left_behind_does_not_hold_up_the_end() {
 
 #[test]
 fn only_the_first_task_has_the_terminal() {
+    let _together = together();
     let script = "tty | grep -c pts; echo $SLURM_PROCID";
     assert_eq!(both(&["-n2", "sh", "-c", script], |_| {}), ("1\r\n0\r\n".into(), Some(0)));
 }
 
 #[test]
 fn a_full_screen_editor_works() {
+    let _together = together();
     let image = in_image("busybox");
     let script = "vi /tmp/text; echo \"<$(cat /tmp/text)>\"";
     let mut screen = Screen::new(&["srun", "--pty", &image, "sh", "-c", script]);
@@ -224,6 +231,7 @@ fn a_full_screen_editor_works() {
 
 #[test]
 fn scancel_still_reaches_the_program() {
+    let _together = together();
     let script = "trap 'echo got; exit 5' USR1; echo job=$SLURM_JOB_ID.; while :; do sleep 0.05; done";
     let mut screen = Screen::new(&["srun", "--pty", &in_image("userland"), "sh", "-c", script]);
     screen.expect("job=");
@@ -237,6 +245,7 @@ fn scancel_still_reaches_the_program() {
 
 #[test]
 fn beside_the_batch_pod_of_the_whole_node() {
+    let _alone = alone();
     let image = in_image("userland");
     let submit = ["sbatch", "--parsable", "--exclusive", "--mem=0", "-w", "node2", "--output=/dev/null", &image];
     let job = ALICE.run_with(&submit, b"#!/bin/bash\nsleep 100\n").ok().text();
@@ -257,6 +266,7 @@ fn beside_the_batch_pod_of_the_whole_node() {
 
 #[test]
 fn inside_salloc() {
+    let _together = together();
     let image = in_image("userland");
     let mut screen = Screen::new(&["salloc", "--quiet", "srun", "--pty", &image, "sh", "-c", "tty; cat; exit 9"]);
     screen.expect("/dev/pts/");
