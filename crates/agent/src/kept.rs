@@ -39,13 +39,24 @@ impl Kept {
     }
 }
 
-/// What it catches, ignores or blocks (proc(5)).
+/// What it catches, ignores or blocks (proc(5)). Who blocks everything is a shell or a library between two instructions,
+/// as posix_spawn(3) is around its fork, and not ready for anything.
 fn heeded(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    heeded_by(&status)
+}
+
+fn heeded_by(status: &str) -> u64 {
+    /// Signals 1 to 31, but for KILL and STOP, which nobody can block.
+    const EVERYTHING: u64 = 0x7fff_ffff & !(1 << (9 - 1)) & !(1 << (19 - 1));
     let masks = status.lines().filter_map(|line| {
         let (name, mask) = line.split_once(':')?;
-        let set = u64::from_str_radix(mask.trim(), 16);
-        set.ok().filter(|_| matches!(name, "SigCgt" | "SigIgn" | "SigBlk"))
+        let set = u64::from_str_radix(mask.trim(), 16).ok()?;
+        match name {
+            "SigCgt" | "SigIgn" => Some(set),
+            "SigBlk" if set & EVERYTHING != EVERYTHING => Some(set),
+            _ => None,
+        }
     });
     masks.fold(0, |all, mask| all | mask)
 }
@@ -70,5 +81,14 @@ mod tests {
         assert_eq!((kept.due(pid), kept.is_empty()), (set(12), true));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn one_blocked_signal_is_awaited_and_all_of_them_are_a_fork() {
+        let status = |blocked| format!("SigPnd:\tffffffffffffffff\nSigBlk:\t{blocked:016x}\nSigIgn:\t4\nSigCgt:\t8\n");
+        assert_eq!(heeded_by(&status(0x200_u64)), 0x20c);
+        // As dash and glibc have it, which leaves its own two alone or does not.
+        assert_eq!(heeded_by(&status(0xffff_fffe_7ffb_feff)), 0xc);
+        assert_eq!(heeded_by(&status(0xffff_ffff_fffb_feff)), 0xc);
     }
 }

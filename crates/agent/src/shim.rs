@@ -85,15 +85,11 @@ fn serve(link: &mut Link, signals: &OwnedFd, task: u32, terminal: bool) -> Resul
     let mut early = 0_u64;
     loop {
         let open = wait(link, signals)?;
+        let had_started = started;
         // Before the signals: one that was sent after the start must not be taken for one before it.
         while let Some((message, _)) = link.ready() {
             match message {
-                Message::Started { .. } => {
-                    started = true;
-                    if early != 0 {
-                        link.send(&Message::Pending { task, signals: early }, Vec::new())?;
-                    }
-                }
+                Message::Started { .. } => started = true,
                 Message::Notice { text, .. } => say(&text),
                 Message::Exited { .. } | Message::NotStarted { .. } | Message::Refused(_) => return Ok(Some(message)),
                 _ => {}
@@ -102,7 +98,13 @@ fn serve(link: &mut Link, signals: &OwnedFd, task: u32, terminal: bool) -> Resul
         while let Some(received) = slurm_k8s_posix::next_signal(signals) {
             // A new size counts before the start too: the agent may have read the old one.
             let heard = started || (terminal && received.signo == WINCH);
-            early |= pass_on(link, received, task, heard)?;
+            // Read together with the start, nobody knows which was first; one that can wait comes to no harm by it.
+            let waits = !had_started && matches!(before_start(received.signo), Early::Waits);
+            early |= pass_on(link, received, task, heard && !waits)?;
+        }
+        if started && early != 0 {
+            link.send(&Message::Pending { task, signals: early }, Vec::new())?;
+            early = 0;
         }
         if !open {
             return Ok(None);

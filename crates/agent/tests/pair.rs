@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 
-use bed::{Bed, LIMIT, direct, end, run, run_in, until};
+use bed::{Bed, LIMIT, direct, end, next, run, run_in, until};
 use slurm_k8s_agent::link::message::Message;
 
 #[test]
@@ -81,6 +81,42 @@ fn a_signal_before_the_start_waits_for_the_commands_trap() {
         assert_eq!(before_start(signo, "exec sleep 1000").0.signal(), Some(signo));
     }
     assert_eq!(before_start(10, "trap '' USR1; sleep 0.1; exit 3").0.code(), Some(3));
+}
+
+#[test]
+fn a_signal_that_is_read_together_with_the_start_waits_too() {
+    const TRAP: &str = "trap 'echo got' USR1; i=0; while [ $i -lt 50 ]; do sleep 0.01; i=$((i + 1)); done";
+    let bed = Bed::new();
+    let mut shim = bed.shim(0, &["sh", "-c", &format!("sleep 0.3; {TRAP}")]).spawn().unwrap();
+    let pid = i32::try_from(shim.id()).unwrap();
+    let mut agent = bed.agent().spawn().unwrap();
+    let (mut to_agent, mut to_shim) = (bed.accept_agent(), bed.accept_shim());
+    let awaited = |link: &mut _, wanted: fn(&Message) -> bool| loop {
+        let message = next(link).unwrap();
+        if wanted(&message.0) {
+            return message;
+        }
+    };
+    let start = awaited(&mut to_shim, |message| matches!(message, Message::Start(_)));
+    slurm_k8s_posix::kill(pid, 19).unwrap();
+    until("the shim stands still", || {
+        std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("State:\tT")
+    });
+    slurm_k8s_posix::kill(pid, 10).unwrap();
+    to_agent.send(&start.0, start.1).unwrap();
+    let started = awaited(&mut to_agent, |message| matches!(message, Message::Started { .. }));
+    to_shim.send(&started.0, started.1).unwrap();
+    slurm_k8s_posix::kill(pid, 18).unwrap();
+    let pending = awaited(&mut to_shim, |message| matches!(message, Message::Pending { .. }));
+    assert_eq!(pending.0, Message::Pending { task: 0, signals: 1 << (10 - 1) });
+    to_agent.send(&pending.0, pending.1).unwrap();
+    let ended = awaited(&mut to_agent, |message| matches!(message, Message::Exited { .. }));
+    to_agent.send(&Message::Finish, Vec::new()).unwrap();
+    to_shim.send(&ended.0, ended.1).unwrap();
+    let mut text = String::new();
+    shim.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!((end(&mut shim).code(), text.as_str()), (Some(0), "got\n"));
+    end(&mut agent);
 }
 
 #[test]
