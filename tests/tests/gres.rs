@@ -2,7 +2,7 @@
 //! here: Slurm counts links to /dev/null, Kubernetes an extended resource, and the variables are what a GPU runtime reads.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{ALICE, Changed, NODE1, Ran, alone, in_image, no_pod_of, scratch, together, until};
+use e2e::{ALICE, Changed, Job, NODE1, Ran, alone, in_image, no_pod_of, scratch, together, until};
 
 const CONFIG: &str = "/etc/slurm/k8s.toml";
 /// What the container was started with: the GPU runtime's word.
@@ -86,28 +86,39 @@ fn who_asks_for_none_gets_none() {
     assert!(ran.text().lines().any(|line| line == "NVIDIA_VISIBLE_DEVICES=void"), "{}", ran.text());
 }
 
+/// What the container of a script with these options was started with, and its Pod's limits and requests of a resource.
+fn booked(options: &[&str], resource: &str) -> (String, [String; 2]) {
+    let script = format!("#!/bin/bash\n{RUNTIME}\nuntil [ -e go ]; do sleep 0.1; done\n");
+    let job = Job::of("node1", options, &script).running();
+    let resource = resource.replace('.', "\\.");
+    let booked = ["limits", "requests"].map(|kind| {
+        let path = format!("jsonpath={{.spec.containers[0].resources.{kind}['{resource}']}}");
+        ALICE.run(&["kubectl", "get", "pod", &format!("slurm-job-{}", job.id), "-o", &path]).ok().text()
+    });
+    job.release();
+    no_pod_of(&job.id);
+    (String::from_utf8(job.output()).unwrap().trim().to_owned(), booked)
+}
+
 #[test]
 fn a_device_plugin_gets_the_number() {
     let _alone = alone();
     let _changed = Changed::edit(NODE1, CONFIG, |text| text + "[gres]\ngpu = 'nvidia.com/gpu'\n");
-    let folder = scratch("plugin");
-    let script = format!("#!/bin/bash\n{RUNTIME} > {folder}/out\nuntil [ -e {folder}/go ]; do sleep 0.1; done\n");
-    let argv = ["sbatch", "--parsable", "-w", "node1", "--mem=100M", "--gres=gpu:3", "-o", "/dev/null"];
-    let image = in_image("userland");
-    let job = ALICE.run_with(&[&argv[..], &[&image]].concat(), script.as_bytes()).ok().text();
-    let name = format!("slurm-job-{job}");
-    until("the script runs", || {
-        let text = ALICE.run(&["cat", &format!("{folder}/out")]).text();
-        // The plugin's to set.
-        (text == "not set").then_some(()).ok_or(text)
-    });
-    for kind in ["limits", "requests"] {
-        let path = format!("jsonpath={{.spec.containers[0].resources.{kind}['nvidia\\.com/gpu']}}");
-        assert_eq!(ALICE.run(&["kubectl", "get", "pod", &name, "-o", &path]).ok().text(), "3", "{kind}");
-    }
-    let _ = ALICE.run(&["touch", &format!("{folder}/go")]).ok();
-    no_pod_of(&job);
+    let (runtime, counts) = booked(&["--gres=gpu:3"], "nvidia.com/gpu");
+    // The plugin's to set.
+    assert_eq!((runtime.as_str(), counts.each_ref().map(String::as_str)), ("not set", ["3", "3"]));
     assert_eq!(on_node1(&[], RUNTIME).ok().text(), "NVIDIA_VISIBLE_DEVICES=void");
+}
+
+#[test]
+fn network_cards_are_asked_for_by_number() {
+    let _alone = alone();
+    let _changed = Changed::edit(NODE1, CONFIG, |text| text + "[gres]\nnic = 'example.com/nic'\n");
+    for (options, count) in
+        [(&["--gres=nic:2"][..], "2"), (&["--gres=gpu:1,nic:1"], "1"), (&["--export=ALL,SLURM_JOB_NICS=mlx5_0"], "")]
+    {
+        assert_eq!(booked(options, "example.com/nic").1, [count, count], "{options:?}");
+    }
 }
 
 #[test]

@@ -52,6 +52,29 @@ fn the_plugin_of_slurmctld_exports_what_slurmctld_looks_for_and_no_more() {
     assert_eq!(names, expected);
 }
 
+/// As `make reproducible` has it, at the price of a look.
+#[test]
+fn no_file_tells_who_built_it() {
+    let home = std::env::home_dir().unwrap();
+    let registry = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), Into::into).join("registry");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let of_static = "static/x86_64-unknown-linux-gnu/release/slurm-k8s-";
+    for file in [
+        "release/libspank_k8s.so",
+        "release/libjob_submit_k8s.so",
+        "release/slurm-k8s",
+        &format!("{of_static}agent"),
+        &format!("{of_static}runtime"),
+    ] {
+        let bytes = std::fs::read(root.join("target").join(file)).unwrap();
+        for path in [&registry, root] {
+            let path = path.as_os_str().as_encoded_bytes();
+            let tells = bytes.windows(path.len()).any(|window| window == path);
+            assert!(!tells, "{file} has {}", String::from_utf8_lossy(path));
+        }
+    }
+}
+
 /// All that the plugin in slurmctld takes from the system, and what for. Nothing of it reaches a network, another process
 /// or thread; files are opened by `open64` only.
 const TAKEN: &[(&str, &[&str])] = &[

@@ -5,9 +5,9 @@ mod cgroup;
 mod containerd;
 mod control_plane;
 mod deploy;
+mod extended;
 mod files;
 pub mod fingerprint;
-mod gpu;
 mod kubeconfig;
 mod node;
 mod pki;
@@ -56,7 +56,7 @@ pub enum KubernetesError {
     /// The product's objects.
     #[error(transparent)]
     Deploy(#[from] deploy::DeployError),
-    /// The nodes' GPUs.
+    /// The nodes' GPUs and network cards.
     #[error(transparent)]
     Command(#[from] CommandError),
     /// A daemon did not end.
@@ -98,7 +98,7 @@ pub fn up(nodes: &[Host]) -> Result<(), KubernetesError> {
         })
     })?;
     step("nodes", || await_nodes(nodes))?;
-    gpu::bring_up(nodes)?;
+    extended::bring_up(nodes)?;
     Ok(())
 }
 

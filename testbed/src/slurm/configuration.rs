@@ -17,17 +17,21 @@ ConstrainRAMSpace=yes
 
 /// How many GPUs a node has, as Slurm and Kubernetes see it: there are none.
 pub const GPUS: usize = 4;
+/// Likewise its network cards.
+pub const NICS: usize = 2;
 
-/// What stands for a node's GPU: a link to a device that does nothing, since Slurm wants devices.
-pub fn gpu(number: usize) -> String {
-    format!("{GPU_FOLDER}/gpu{number}")
+/// What stands for a node's GPUs and network cards: links to a device that does nothing, since Slurm wants devices.
+pub fn devices() -> impl Iterator<Item = String> {
+    let gpus = (0..GPUS).map(|number| format!("{DEVICES}/gpu{number}"));
+    gpus.chain((0..NICS).map(|number| format!("{DEVICES}/mlx5_{number}")))
 }
 
-const GPU_FOLDER: &str = "/var/lib/testbed/gpus";
+const DEVICES: &str = "/var/lib/testbed/devices";
 
 /// gres.conf.
 pub fn gres() -> String {
-    format!("AutoDetect=off\nName=gpu File={GPU_FOLDER}/gpu[0-{}]\n", GPUS - 1)
+    let [gpus, nics] = [GPUS, NICS].map(|count| count - 1);
+    format!("AutoDetect=off\nName=gpu File={DEVICES}/gpu[0-{gpus}]\nName=nic File={DEVICES}/mlx5_[0-{nics}]\n")
 }
 
 /// slurmdbd.conf; the database lets the user slurm in by its socket.
@@ -117,7 +121,7 @@ BatchStartTimeout=30
 SchedulerType=sched/backfill
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-GresTypes=gpu
+GresTypes=gpu,nic
 SchedulerParameters=bf_max_job_test=100,bf_interval=30
 PriorityType=priority/multifactor
 PriorityWeightAge=1000
@@ -140,7 +144,8 @@ DefMemPerCPU=500
     );
     for node in site.nodes() {
         let (name, ip) = (node.name, node.ip);
-        let _ = writeln!(text, "NodeName={name} NodeAddr={ip} CPUs=2 RealMemory=8000 Gres=gpu:{GPUS} State=UNKNOWN");
+        let gres = format!("gpu:{GPUS},nic:{NICS}");
+        let _ = writeln!(text, "NodeName={name} NodeAddr={ip} CPUs=2 RealMemory=8000 Gres={gres} State=UNKNOWN");
     }
     if product::has_submit_plugin() {
         text.push_str("JobSubmitPlugins=k8s\n");

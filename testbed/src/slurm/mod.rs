@@ -79,7 +79,7 @@ pub fn configure(site: &Site) -> Result<bool, SlurmError> {
         folder::make(host, "/var/spool/slurmd", 0o755, 0, 0)?;
         folder::make(host, "/etc/slurm/plugstack.conf.d", 0o755, 0, 0)?;
         if host.is_node() {
-            make_gpus(host)?;
+            make_devices(host)?;
         }
         for (path, text) in &files {
             changed |= host.write(path, text.as_bytes(), 0o644, 0, 0)?;
@@ -89,9 +89,9 @@ pub fn configure(site: &Site) -> Result<bool, SlurmError> {
     Ok(changed)
 }
 
-/// What Slurm takes for the node's GPUs.
-fn make_gpus(host: Host) -> Result<(), HostError> {
-    for path in (0..configuration::GPUS).map(configuration::gpu) {
+/// What Slurm takes for the node's GPUs and network cards.
+fn make_devices(host: Host) -> Result<(), HostError> {
+    for path in configuration::devices() {
         let there = host.path(&path);
         let made = match std::fs::symlink_metadata(&there) {
             Ok(_) => Ok(()),
