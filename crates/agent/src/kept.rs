@@ -40,7 +40,7 @@ impl Kept {
 }
 
 /// What it catches, ignores or blocks (proc(5)). Who blocks everything is a shell or a library between two instructions,
-/// as posix_spawn(3) is around its fork, and not ready for anything.
+/// as `posix_spawn(3)` is around its fork, and not ready for anything.
 fn heeded(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     heeded_by(&status)
