@@ -119,7 +119,7 @@ fn each_task_of_an_array_has_its_own_pod() {
 
 #[test]
 fn pods_of_an_array_are_labelled_with_job_and_task() {
-    let script = "#!/bin/bash\nsleep 100\n";
+    let script = "#!/bin/sh\nsleep 100\n";
     let argv = ["sbatch", "--parsable", "--array=3,5", "-n1", "--mem=100M", "-o", "/dev/null", &in_image("busybox")];
     let job = ALICE.run_with(&argv, script.as_bytes()).ok().text();
     let label = format!("array-job-id={job}");

@@ -104,6 +104,8 @@ fn nothing_is_left() {
 
 #[test]
 fn jobs_back_to_back_each_take_the_whole_node() {
+    // slurmctld looks once a second: what ends a little later may wait for its next look.
+    const LOOK: f64 = 1.0;
     let _alone = alone();
     let jobs = count("SOAK_BACK_TO_BACK", 6);
     let options = ["--exclusive", "-w", "node2"];
@@ -118,8 +120,8 @@ fn jobs_back_to_back_each_take_the_whole_node() {
     let ((own, own_most), (gap, gap_most), (start, start_most)) = (gaps(&plain), gaps(&pod), pod_starts(&pod));
     println!("between two: {gap:.2} s in Pods (most {gap_most:.2}), {own:.2} s plain (most {own_most:.2})");
     println!("start of a Pod: {start:.2} s (most {start_most:.2})");
-    // Slurm's own gap, a Pod's start, and no more than that once again for its end and for Slurm to look later.
-    assert!(gap < own + 2.0 * start, "{gap:.2} s in Pods, {own:.2} s plain, {start:.2} s for a Pod's start");
+    // Slurm's own gap, a Pod's start, and no more than that once again for its end.
+    assert!(gap < own + 2.0 * start + LOOK, "{gap:.2} s in Pods, {own:.2} s plain, {start:.2} s for a Pod's start");
     // Slurm's own pace, and a Pod's start and end for each.
     assert!(with < 3.0 * without, "{with:.1} s in Pods, {without:.1} s plain");
 }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::client::Body;
 use kube::client::{ClientBuilder, retry::RetryPolicy};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher;
@@ -162,6 +164,45 @@ impl Cluster {
         bounded(api.patch(&name, &params, &Patch::Apply(&value))).await.map(drop)
     }
 
+    /// Creates an object, in a namespace or in none, or only asks whether that would be done; what the API server makes of it.
+    pub async fn create<K>(&self, namespace: Option<&str>, object: &K, only_ask: bool) -> Result<K, ClusterError>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+    {
+        let kind = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+            None => Api::all_with(self.client.clone(), &kind),
+        };
+        let wrong = |error: serde_json::Error| ClusterError::Connection(error.into());
+        let mut value = serde_json::to_value(object).map_err(wrong)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("apiVersion".into(), kind.api_version.clone().into());
+            fields.insert("kind".into(), kind.kind.clone().into());
+        }
+        let object: DynamicObject = serde_json::from_value(value).map_err(wrong)?;
+        let params = PostParams { dry_run: only_ask, ..PostParams::default() };
+        let made = bounded(api.create(&params, &object)).await?;
+        serde_json::to_value(made).and_then(serde_json::from_value).map_err(wrong)
+    }
+
+    /// Everything of a kind that is in no namespace.
+    pub async fn all<K>(&self) -> Result<Vec<K>, ClusterError>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        Ok(bounded(Api::<K>::all(self.client.clone()).list(&ListParams::default())).await?.items)
+    }
+
+    /// The API server's clock, to the second; none if it does not tell.
+    pub async fn clock(&self) -> Result<Option<Timestamp>, ClusterError> {
+        let request = http::Request::get("/version").body(Body::empty());
+        let request = request.map_err(|error| ClusterError::Connection(error.into()))?;
+        let answer = bounded(self.client.send(request)).await?;
+        let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(http_date))
+    }
+
     /// How the Pods of a namespace are watched: one list in pages, then changes only.
     pub fn watch(&self) -> watcher::Config {
         let seconds = u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX);
@@ -204,9 +245,26 @@ impl Cluster {
     }
 }
 
+/// A date as HTTP has it (RFC 9110, 5.6.7), which mail once had.
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
 async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
     match tokio::time::timeout(REQUEST, request).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(ClusterError::Timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_http() {
+        let date = http_date("Thu, 26 Nov 2026 14:30:05 GMT").unwrap();
+        assert_eq!(date.to_string(), "2026-11-26T14:30:05Z");
+        assert_eq!(http_date("yesterday"), None);
     }
 }

@@ -5,6 +5,7 @@ mod clock;
 mod cluster;
 mod collect;
 mod disk;
+mod doctor;
 mod entry;
 mod gc;
 mod journal;
@@ -13,6 +14,7 @@ mod namespace;
 mod report;
 mod site;
 mod slurm;
+mod style;
 mod textfile;
 mod validate;
 mod watch;
@@ -38,6 +40,8 @@ enum Command {
     /// One of the site's programs, after a job
     #[command(name = collect::KEEPER, hide = true)]
     CollectHook,
+    /// Say what is wrong on this host, and what mends it
+    Doctor(doctor::Arguments),
     /// Delete Pods that Slurm left behind
     Gc(gc::Arguments),
     /// Write the man pages, for packages
@@ -60,6 +64,7 @@ async fn main() -> ExitCode {
         }
         Command::CollectJob => collect::gather(),
         Command::CollectHook => collect::keep(),
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::Gc(arguments) => gc::run(&arguments).await.unwrap_or_else(|error| failed(&error, error.hint())),
         Command::Man(arguments) => {
             man::run(&arguments, Arguments::command()).unwrap_or_else(|error| failed(&error, None))

@@ -9,6 +9,7 @@ pub mod account;
 pub mod choice;
 pub mod collect;
 pub mod config;
+pub mod diagnosis;
 pub mod duration;
 pub mod exit_code;
 pub mod finding;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::collect::metrics as collect;
 use crate::config::KEYS;
+use crate::diagnosis::DIAGNOSES;
 use crate::exit_code::{Blame, EXIT_CODES};
 use crate::finding::KINDS;
 use crate::label::{Kind, LABELS};
@@ -19,7 +20,7 @@ const JSON: &str = "\n## `--json`\n\nOne document. `line` and `column` count fro
 
 /// Every page: its file in `docs/reference` and its text.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 9] {
+pub fn pages() -> [(&'static str, String); 10] {
     [
         ("options.md", options()),
         ("config.md", config()),
@@ -29,6 +30,7 @@ pub fn pages() -> [(&'static str, String); 9] {
         ("labels.md", labels()),
         ("environment.md", environment()),
         ("findings.md", findings()),
+        ("doctor.md", doctor()),
         ("metrics.md", metrics()),
     ]
 }
@@ -131,6 +133,17 @@ fn environment() -> String {
     text.push_str("\n# Variables of `after_job.run`\n\nThe site's own programs after a job have a login's variables of whom they run as, and these.\n\n| name | what |\n|---|---|\n");
     for variable in crate::collect::hook::VARIABLES {
         let _ = writeln!(text, "| `{}` | {} |", variable.name, variable.doc);
+    }
+    text
+}
+
+fn doctor() -> String {
+    let mut text = format!(
+        "{MADE}# What `slurm-k8s doctor` finds\n\nOn the host where root runs it; with `--cluster` and an admin's kubeconfig also of the nodes as Kubernetes has them. The exit code is 1 with an error, else 0. The third column is what jobs in Pods end with meanwhile ([exit-codes.md](exit-codes.md)).\n\n| kind | severity | jobs | what | mend |\n|---|---|---|---|---|\n"
+    );
+    for row in DIAGNOSES {
+        let code = row.exit_code.map_or_else(String::new, |code| code.to_string());
+        let _ = writeln!(text, "| `{}` | {} | {code} | {} | {} |", row.id, row.severity, row.meaning, row.mend);
     }
     text
 }

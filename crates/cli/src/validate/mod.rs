@@ -18,6 +18,7 @@ use slurm_k8s_core::option::{IMAGE, JobOptions, Pull};
 use slurm_k8s_core::script::{self, amount, form, sbatch};
 use slurm_k8s_core::{Place, profile};
 
+use crate::style::Style;
 use input::{InputError, Script, Site};
 
 /// For wrong arguments, as clap has it, and for files that cannot be read.
@@ -67,7 +68,7 @@ impl Report {
 
     /// The findings as they are printed.
     pub fn text(&self) -> String {
-        output::lines(self, output::Style::Plain)
+        output::lines(self, Style::Plain)
     }
 }
 
@@ -109,7 +110,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode, InputError> {
     if arguments.json {
         output::json(&reports);
     } else {
-        output::text(&reports, output::Style::of(std::io::stdout().is_terminal()));
+        output::text(&reports, Style::of(std::io::stdout().is_terminal()));
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -7,34 +7,10 @@ use serde::Serialize;
 use slurm_k8s_core::finding::{Finding, Severity};
 
 use super::Report;
+use crate::style::Style;
 
 /// The version of the JSON document; fields may be added without a new one.
 const VERSION: u32 = 1;
-
-/// Colours, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Letters only.
-    Plain,
-    /// With ANSI's colours.
-    Colours,
-}
-
-impl Style {
-    /// Colours on a terminal, unless the user wants none (<https://no-color.org>).
-    pub fn of(terminal: bool) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let able = std::env::var_os("TERM").is_none_or(|value| value != "dumb");
-        if terminal && wanted && able { Self::Colours } else { Self::Plain }
-    }
-
-    fn painted(self, text: &str, colour: &str) -> String {
-        match self {
-            Self::Plain => text.to_owned(),
-            Self::Colours => format!("\x1b[{colour}m{text}\x1b[0m"),
-        }
-    }
-}
 
 /// `FILE:LINE:COLUMN: error: CAUSE` for each finding, and its hint below it.
 pub fn text(reports: &[Report], style: Style) {
@@ -58,16 +34,10 @@ pub fn lines(report: &Report, style: Style) -> String {
     for finding in &report.findings {
         let place = finding.place.map_or(String::new(), |place| format!(":{place}"));
         let severity = finding.kind.severity;
-        let colour = match severity {
-            Severity::Error => "1;31",
-            Severity::Warning => "1;33",
-            Severity::Note => "1;36",
-        };
-        let file = style.painted(&format!("{}{place}:", report.file), "1");
-        let severity = style.painted(&format!("{severity}:"), colour);
-        let _ = writeln!(text, "{file} {severity} {}", finding.cause);
+        let file = style.bold(&format!("{}{place}:", report.file));
+        let _ = writeln!(text, "{file} {} {}", style.severity(severity), finding.cause);
         if let Some(hint) = &finding.hint {
-            let _ = writeln!(text, "  {} {hint}", style.painted("hint:", "1;32"));
+            let _ = writeln!(text, "  {} {hint}", style.hint());
         }
     }
     text
