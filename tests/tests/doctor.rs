@@ -16,9 +16,10 @@ const LIBEXEC: &str = "/usr/libexec/slurm-k8s";
 /// The kinds of what is found there, each with its cause, and the exit code.
 fn findings(at: At, arguments: &[&str]) -> (Vec<(String, String)>, i32) {
     let ran = at.run(&[&["slurm-k8s", "doctor", "--json"], arguments].concat());
-    let document: serde_json::Value = serde_json::from_slice(&ran.stdout).expect(&ran.errors());
-    let word = |finding: &serde_json::Value, key: &str| finding[key].as_str().unwrap().to_owned();
-    let findings = document["findings"].as_array().unwrap().iter();
+    let document: serde_json::Value =
+        serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.errors()));
+    let word = |finding: &serde_json::Value, key: &str| finding.get(key).unwrap().as_str().unwrap().to_owned();
+    let findings = document.get("findings").unwrap().as_array().unwrap().iter();
     (findings.map(|one| (word(one, "kind"), word(one, "cause"))).collect(), ran.code.unwrap())
 }
 
